@@ -1,0 +1,70 @@
+/* The memtable: every version of every key written since it was begun, in memory. One thread inserts (the
+ * loop); a frozen one may be read by any thread (a flush job). MVCC: a read names the highest seqno it may
+ * see. Point reads go through a hash index; ordered reads through an ordered index that may lag and is
+ * caught up before a scan or freeze. */
+#ifndef FIRN_LSM_MEMTABLE_H
+#define FIRN_LSM_MEMTABLE_H
+
+#include "format/place.h"
+#include "lsm/lsm.h"
+
+struct firn_memtable;
+
+/* A range tombstone fragment: [start, end) was deleted at seqno. Empty end = unbounded. */
+struct firn_range_tomb {
+    struct firn_slice start, end;
+    uint64_t seqno;
+};
+
+#define FIRN_MEMTABLE_TOMBS_MAX 1024 /* fragments; then the memtable should be frozen */
+
+enum firn_status firn_memtable_create(struct firn_memtable **out) FIRN_MUST_USE; /* one reference */
+void firn_memtable_ref(struct firn_memtable *m);
+void firn_memtable_unref(struct firn_memtable *m); /* NULL-safe; frees with the last one */
+
+/* Insert a version (key and value are copied). Seqnos only grow. FIRN_LIMIT when memory is short: then
+ * nothing was inserted. Amortised O(1), plus the ordered index when it is caught up. */
+enum firn_status firn_memtable_add(struct firn_memtable *m, const struct firn_entry *e) FIRN_MUST_USE;
+/* Delete [start, end) as of seqno (end empty = unbounded). LIMIT: memory, nothing changed. */
+enum firn_status firn_memtable_add_range(struct firn_memtable *m, struct firn_slice start,
+                                         struct firn_slice end, uint64_t seqno) FIRN_MUST_USE;
+
+/* The newest version with seqno ≤ max_seqno: FIRN_OK and *out; FIRN_ABSENT when there is none. In both
+ * cases *covering is raised to the highest seqno ≤ max_seqno of a range tombstone over the key (the
+ * caller compares: an entry older than the covering seqno is deleted). hash = firn_xxh3 of the key. */
+enum firn_status firn_memtable_get(const struct firn_memtable *m, struct firn_slice key, uint64_t hash,
+                                   uint64_t max_seqno, struct firn_entry *out, uint64_t *covering);
+
+/* Log range held: the caller says which slot the following inserts belong to. */
+void firn_memtable_place(struct firn_memtable *m, struct firn_place slot);
+/* First and last slot noted; false when none was. */
+bool firn_memtable_range(const struct firn_memtable *m, struct firn_place *first, struct firn_place *last);
+
+/* No insert may come any more; catches the ordered index up. LIMIT: memory (not frozen then). */
+enum firn_status firn_memtable_freeze(struct firn_memtable *m) FIRN_MUST_USE;
+bool firn_memtable_frozen(const struct firn_memtable *m);
+
+uint64_t firn_memtable_bytes(const struct firn_memtable *m);   /* memory held */
+uint64_t firn_memtable_entries(const struct firn_memtable *m); /* versions held, range tombstones included */
+size_t firn_memtable_tombs(const struct firn_memtable *m, const struct firn_range_tomb **out);
+
+/* --- ordered reading: all versions with seqno ≤ max_seqno, key ascending (or descending), within a key
+ * newest first. The iterator borrows the memtable. */
+struct firn_memtable_iter {
+    const struct firn_memtable *m;
+    uint64_t max_seqno;
+    bool reverse;
+    void *node; /* private from here */
+    void *version;
+    uint64_t priv[6];
+};
+/* Catches the ordered index up (LIMIT: memory). */
+enum firn_status firn_memtable_iter_init(struct firn_memtable_iter *it, struct firn_memtable *m,
+                                         uint64_t max_seqno, bool reverse) FIRN_MUST_USE;
+/* Move to the first key ≥ key (reverse: the last key < key; empty key = from the very end). */
+void firn_memtable_iter_seek(struct firn_memtable_iter *it, struct firn_slice key);
+/* The entry at the iterator, or false at the end. */
+bool firn_memtable_iter_get(const struct firn_memtable_iter *it, struct firn_entry *out);
+void firn_memtable_iter_next(struct firn_memtable_iter *it); /* next version */
+
+#endif
