@@ -10,19 +10,13 @@
 
 #include "base/slice.h"
 #include "env/env.h"
+#include "format/entry.h"
 #include "store/store.h"
 
 struct firn_lsm;
 
-/* One version of one key. Slices are borrowed: from a memtable (while the view is referenced) or from a
- * block pinned by the read (until firn_read_clear). */
-struct firn_entry {
-    struct firn_slice key; /* internal key: namespace byte + user key (format/key.h) */
-    struct firn_slice value;
-    uint64_t seqno;
-    uint64_t expiry_ms; /* wall time at which it expires; 0 = never */
-    uint8_t kind;       /* enum firn_record_kind: PUT, DEL, EXPIRED … (never RANGEDEL) */
-};
+/* Slices of a struct firn_entry (format/entry.h) that a read gives are borrowed: from a memtable (while the
+ * view is referenced) or from a block pinned by the read (until firn_read_clear). */
 
 struct firn_lsm_options {
     uint64_t cache_bytes;      /* bound of the RAM block cache, metadata included */

@@ -5,16 +5,11 @@
 #ifndef FIRN_LSM_MEMTABLE_H
 #define FIRN_LSM_MEMTABLE_H
 
+#include "format/entry.h"
 #include "format/place.h"
 #include "lsm/lsm.h"
 
 struct firn_memtable;
-
-/* A range tombstone fragment: [start, end) was deleted at seqno. Empty end = unbounded. */
-struct firn_range_tomb {
-    struct firn_slice start, end;
-    uint64_t seqno;
-};
 
 #define FIRN_MEMTABLE_TOMBS_MAX 1024 /* fragments; then the memtable should be frozen */
 
