@@ -9,7 +9,7 @@
  *   24  8  checksum: XXH3-64 of the stored body, seeded with XXH3-64 of bytes 0..23
  *   32     body: firn.Manifest (proto/manifest.proto), compressed as the codec says
  *
- * Structs are made of memory from base/mem; every setter here keeps it so that firn_manifest_free
+ * Structs are made of memory from base/mem; every setter here keeps it so that firn_pb_manifest_free
  * frees all. Fields unknown to this program are kept at every nesting level and written again.
  * Nothing here is thread-safe for one struct; different structs may be used by different threads.
  */
@@ -33,7 +33,7 @@
 enum firn_status firn_manifest_encode(const Firn__Manifest *m, bool compress,
                                       struct firn_buf *out) FIRN_MUST_USE;
 
-/* Decode an object; *out is the caller's, who frees it with firn_manifest_free. What is always
+/* Decode an object; *out is the caller's, who frees it with firn_pb_manifest_free. What is always
  * there after OK: database_id and nonce of 16 bytes, process nonces and parent_nonce of 16 or 0,
  * writer, compactor, floor, kept, l0_start, dialect, settings; first and end of every L0 table;
  * start..l0_upto of partitions; floor of checkpoints; all places, epochs, table numbers and the
@@ -44,11 +44,11 @@ enum firn_status firn_manifest_decode(struct firn_slice object, Firn__Manifest *
                                       struct firn_err *err) FIRN_MUST_USE;
 
 /* Free it all. NULL-safe. */
-void firn_manifest_free(Firn__Manifest *m);
+void firn_pb_manifest_free(Firn__Manifest *m);
 /* A deep copy, unknown fields included; NULL when memory is short. */
-Firn__Manifest *firn_manifest_dup(const Firn__Manifest *m);
+Firn__Manifest *firn_pb_manifest_dup(const Firn__Manifest *m);
 /* A new, empty manifest with the sub-messages that are always there; NULL when memory is short. */
-Firn__Manifest *firn_manifest_new(void);
+Firn__Manifest *firn_pb_manifest_new(void);
 
 /* --- reading */
 static inline struct firn_place firn_place_of(const Firn__Place *p)

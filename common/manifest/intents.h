@@ -1,0 +1,82 @@
+/* Ready-made intents. Each struct begins with the intent; the user fills in the inputs, sets
+ * base.done and base.arg, and submits with the function; results are in base (commit.h). Inputs are
+ * borrowed until done(). */
+#ifndef FIRN_MANIFEST_INTENTS_H
+#define FIRN_MANIFEST_INTENTS_H
+
+#include "manifest/commit.h"
+#include "manifest/edit.h"
+
+/* Claim a role. Applied iff epoch and process nonce are ours. OK: `epoch` is the one claimed; then
+ * call firn_manifest_hold. CONFLICT: expect_epoch given and another epoch found, or (writer) the
+ * database is dropped. */
+struct firn_claim_intent {
+    struct firn_intent base;
+    struct firn_claim claim;
+    bool expect;           /* take over only from the holder seen before: */
+    uint64_t expect_epoch; /* its epoch */
+    uint64_t epoch;        /* out; while under way: the epoch of the newest proposal */
+};
+void firn_manifest_claim(struct firn_manifest_node *n, struct firn_claim_intent *it);
+
+/* Release a held role: process nonce emptied. Applied iff the epoch is ours and the nonce empty.
+ * The node stops holding the role when it is applied. */
+struct firn_release_intent {
+    struct firn_intent base;
+    enum firn_role role;
+    uint64_t epoch;
+};
+void firn_manifest_release(struct firn_manifest_node *n, struct firn_release_intent *it);
+
+/* Flush, as the held writer. Applied iff floor >= end. */
+struct firn_flush_intent {
+    struct firn_intent base;
+    struct firn_flush flush;
+};
+void firn_manifest_flush(struct firn_manifest_node *n, struct firn_flush_intent *it);
+
+/* Compaction, as the held compactor. Applied iff its inputs are gone. */
+struct firn_compaction_intent {
+    struct firn_intent base;
+    struct firn_compaction compaction;
+};
+void firn_manifest_compaction(struct firn_manifest_node *n, struct firn_compaction_intent *it);
+
+/* Raise kept (0,0: leave it) and forget deleted garbage, as the held compactor. Applied iff kept is
+ * at or behind it and none of the names is left in garbage. */
+struct firn_collect_intent {
+    struct firn_intent base;
+    struct firn_place kept;
+    const struct firn_table_name *deleted;
+    size_t ndeleted;
+};
+void firn_manifest_collect(struct firn_manifest_node *n, struct firn_collect_intent *it);
+
+/* Add or drop a checkpoint; needs no role. Applied iff its id is there, or gone. */
+struct firn_checkpoint_intent {
+    struct firn_intent base;
+    const char *id, *label, *source; /* label "", source NULL where there is none */
+    uint64_t expires_ms;
+    bool drop;
+};
+void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,
+                                     struct firn_checkpoint_intent *it);
+
+/* Change a (C) setting; needs no role. Applied iff it has the value. */
+struct firn_setting_intent {
+    struct firn_intent base;
+    const char *name, *value;
+};
+void firn_manifest_setting(struct firn_manifest_node *n, struct firn_setting_intent *it);
+
+/* firnctl promote: wish that `node_id` takes over ("" = no wish); needs no role. */
+struct firn_promote_intent {
+    struct firn_intent base;
+    const char *node_id;
+};
+void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it);
+
+/* Drop the database, as the held writer (after a take-over). Applied iff the state is dropped. */
+void firn_manifest_drop(struct firn_manifest_node *n, struct firn_intent *it);
+
+#endif
