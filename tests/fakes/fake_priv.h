@@ -1,0 +1,125 @@
+/* Inside the fake world: what fake_env.c (time, nodes), fake_store.c (objects, requests) and
+ * fake_tree.c (sorted names) share. */
+#ifndef FIRN_TESTS_FAKES_FAKE_PRIV_H
+#define FIRN_TESTS_FAKES_FAKE_PRIV_H
+
+#include "fakes/fake_env.h"
+
+#include "base/assert.h"
+
+/* ---- memory that cannot fail and is not counted by base/mem */
+void *fake_alloc(size_t size); /* zeroed */
+char *fake_strdup(const char *s);
+/* firn_heap_push that does not go through base/mem's fault seam. */
+void fake_heap_push(struct firn_heap *h, struct firn_heap_node *n, uint64_t key);
+
+/* ---- bytes shared by requests, objects and replies */
+struct fake_body {
+    unsigned refs;
+    size_t len;
+    uint8_t data[];
+};
+struct fake_body *fake_body_new(const void *data, size_t len);
+struct fake_body *fake_body_ref(struct fake_body *b);
+void fake_body_unref(struct fake_body *b); /* NULL-safe */
+
+/* ---- a skip list from names to values, in memcmp order */
+#define FAKE_TREE_LEVELS 20
+struct fake_tree_node {
+    char *name;
+    void *value;
+    struct fake_tree_node *next[];
+};
+struct fake_tree {
+    struct fake_tree_node *head[FAKE_TREE_LEVELS];
+    size_t count;
+};
+struct fake_tree_node *fake_tree_find(const struct fake_tree *t, const char *name);
+/* The first one ≥ name (or > name, if behind). */
+struct fake_tree_node *fake_tree_seek(const struct fake_tree *t, const char *name, bool behind);
+struct fake_tree_node *fake_tree_next(const struct fake_tree_node *n);
+/* The value's place for name; a new one holds NULL. */
+void **fake_tree_put(struct fake_tree *t, const char *name);
+/* Unlink and free the node; returns its value, NULL when it is not there. */
+void *fake_tree_remove(struct fake_tree *t, const char *name);
+
+/* ---- events */
+enum fake_event_kind { FAKE_WAKE, FAKE_JOB, FAKE_CALL, FAKE_EFFECT, FAKE_REPLY };
+
+struct fake_event {
+    struct firn_heap_node heap;
+    enum fake_event_kind kind;
+    struct firn_fake_node *node; /* NULL: none */
+    struct firn_list held;       /* in node->held while that is frozen */
+    void (*fn)(void *arg);       /* CALL */
+    void *arg;                   /* JOB: the firn_job; CALL; EFFECT, REPLY: the fake_op */
+};
+/* (Re-)schedule for a point in virtual time. */
+void fake_event_at(struct firn_fake_world *w, struct fake_event *e, uint64_t at_ns);
+void fake_event_cancel(struct firn_fake_world *w, struct fake_event *e);
+
+struct fake_rng {
+    uint64_t state;
+};
+uint64_t fake_rng_next(struct fake_rng *r); /* SplitMix64 (Steele, Lea, Flood 2014) */
+
+struct firn_fake_node {
+    struct firn_fake_world *world;
+    unsigned index;
+    char *prefix;
+    struct firn_env env;
+    struct firn_objstore store;
+    struct fake_rng rng;
+    struct firn_heap timers; /* by world time */
+    struct firn_list defers;
+    struct fake_event wake; /* for the next timer or for defers */
+    struct firn_list held;  /* events that came while frozen */
+    struct firn_list ops;   /* struct fake_op whose reply is to come */
+    uint64_t clock_base_ns; /* the node's clock at clock_since_ns of world time */
+    uint64_t clock_since_ns;
+    uint64_t boot_offset_ns;
+    int64_t wall_offset_ms;
+    int32_t drift_ppm;
+    bool in_turn, frozen, dead, cut;
+    bool if_match_bare; /* as the dialect told to this node's adapter has it */
+};
+
+struct firn_fake_world {
+    struct firn_fake_options opt;
+    uint64_t now_ns;
+    uint64_t trace;
+    struct fake_rng rng;
+    struct firn_heap events;
+    struct firn_fake_node **node;
+    size_t nodes;
+    struct fake_tree objects; /* struct fake_object */
+    struct fake_tree uploads; /* struct fake_upload */
+    uint64_t upload_seq;
+    struct firn_list held; /* fake_op waiting for release */
+    size_t held_count, in_flight;
+    uint64_t requests[FIRN_OS_OPS + 1];
+    void (*on_request)(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+                       struct firn_fake_plan *plan);
+    void *on_request_arg;
+    void (*on_effect)(void *arg, unsigned node, enum firn_os_op op, const char *name,
+                      struct firn_slice body, enum firn_status status);
+    void *on_effect_arg;
+};
+
+void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b);
+/* Uniform in [0, n); 0 for n = 0. */
+uint64_t fake_below(struct firn_fake_world *w, uint64_t n);
+bool fake_chance(struct firn_fake_world *w, uint32_t ppm);
+
+/* ---- the store's side */
+void fake_store_init(struct firn_fake_node *n);
+void fake_store_effect(struct firn_fake_world *w, void *op);
+void fake_store_reply(struct firn_fake_world *w, void *op);
+/* The node died: its requests lose their callers. */
+void fake_store_forget(struct firn_fake_node *n);
+void fake_store_cut(struct firn_fake_node *n);
+void fake_store_free(struct firn_fake_world *w);
+/* Free an operation of which only an EFFECT event was left. */
+void fake_store_drop_event(void *op, enum fake_event_kind kind);
+
+#endif
