@@ -41,13 +41,16 @@ struct firn_log {
  * divided by single spaces, each `key=` and one printf conversion, maybe with constant text around
  * it: firn_log_event(log, FIRN_LOG_WARN, "put slow", "key=%s epoch=%" PRIu64 " took=%ums", key, e,
  * ms);
- * "" means no pairs. Conversions: d i u x X c s f g with h hh l ll z t j, flags, width and
+ * Conversions: d i u x X c s f g with h hh l ll z t j, flags, width and
  * precision (also *); nothing else. Strings may hold anything (they are quoted and escaped, also
  * invalid UTF-8) and NULL; never pass values, AUTH arguments or secrets. More than FIRN_LOG_BURST
  * lines of one event in FIRN_LOG_WINDOW_MS are counted instead of written; the next line says
  * suppressed=N. FIRN_LOG_ERROR is never suppressed. `log` may be NULL (drops it). No allocation. */
 void firn_log_event(struct firn_log *log, enum firn_log_level level, const char *event,
                     const char *fmt, ...) FIRN_PRINTF(4, 5);
+
+/* The same for an event without pairs. */
+void firn_log_plain(struct firn_log *log, enum firn_log_level level, const char *event);
 
 /* "debug", "info", "warn", "error". */
 const char *firn_log_level_name(enum firn_log_level level);
