@@ -111,14 +111,68 @@ void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b);
 uint64_t fake_below(struct firn_fake_world *w, uint64_t n);
 bool fake_chance(struct firn_fake_world *w, uint32_t ppm);
 
-/* ---- the store's side */
-void fake_store_init(struct firn_fake_node *n);
+/* ---- the store's side: fake_store.c */
+struct fake_object {
+    struct fake_body *body;
+};
+
+/* What came of a request. */
+struct fake_outcome {
+    enum firn_status status;
+    int http;
+    bool slow_down;
+    const char *why;
+    char etag[FIRN_OS_ETAG_MAX];
+    char upload_id[64];
+    struct fake_body *body; /* GET: the bytes [from, from + len) of it */
+    size_t from, len;
+    uint64_t size;
+    char **name; /* LIST: whole names */
+    uint64_t *name_size;
+    size_t names;
+    char *next;
+    int64_t date_ms;
+};
+
+/* A request on its way: a copy of everything it needs, for it may outlive its caller. */
+struct fake_op {
+    struct fake_event effect, reply;
+    struct firn_list in_node; /* node->ops while the reply is to come */
+    struct firn_list in_held;
+    struct firn_fake_node *node;
+    struct firn_os_req *req; /* NULL once it was answered or its caller died */
+    enum firn_os_op op;
+    enum firn_os_cond cond;
+    char *name, *etag, *cursor, *start_after, *upload_id;
+    char **list; /* keys or part etags */
+    size_t list_count;
+    uint32_t part_number;
+    uint64_t offset, length, reply_max;
+    struct fake_body *body;
+    uint64_t deadline_ns, again_ns; /* again_ns: then a second effect; 0 = none */
+    enum firn_fake_fate fate;
+    bool lost; /* no reply will be had */
+    bool loser_500;
+    bool second; /* the reply is that of the second effect */
+    bool want;   /* the next effect decides the reply */
+    struct fake_outcome out;
+};
+
+struct fake_object *fake_object_of(const struct firn_fake_world *w, const char *name);
 void fake_store_effect(struct firn_fake_world *w, void *op);
+void fake_store_free(struct firn_fake_world *w);
+
+/* ---- requests on their way: fake_request.c */
+void fake_fail(struct fake_outcome *o, enum firn_status s, int http, const char *why);
+void fake_outcome_clear(struct fake_outcome *o);
+/* Free the operation once neither an effect nor a reply nor a release can come. */
+void fake_op_settle(struct fake_op *op);
+void fake_store_init(struct firn_fake_node *n);
 void fake_store_reply(struct firn_fake_world *w, void *op);
 /* The node died: its requests lose their callers. */
 void fake_store_forget(struct firn_fake_node *n);
 void fake_store_cut(struct firn_fake_node *n);
-void fake_store_free(struct firn_fake_world *w);
+void fake_held_free(struct firn_fake_world *w);
 /* Free an operation of which only an EFFECT event was left. */
 void fake_store_drop_event(void *op, enum fake_event_kind kind);
 

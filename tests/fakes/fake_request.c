@@ -1,0 +1,464 @@
+/* Requests on their way to the store and back, and what befalls them there. */
+#include "fakes/fake_priv.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LATE_MAX_NS (60 * FIRN_SEC)
+#define REPLY_MAX (UINT64_C(256) << 20)
+
+/* ---- operations */
+
+void fake_outcome_clear(struct fake_outcome *o)
+{
+    fake_body_unref(o->body);
+    for (size_t i = 0; i < o->names; i++)
+        free(o->name[i]);
+    free(o->name);
+    free(o->name_size);
+    free(o->next);
+    *o = (struct fake_outcome){0};
+}
+
+static void op_free(struct fake_op *op)
+{
+    fake_outcome_clear(&op->out);
+    fake_body_unref(op->body);
+    for (size_t i = 0; i < op->list_count; i++)
+        free(op->list[i]);
+    free(op->list);
+    free(op->name);
+    free(op->etag);
+    free(op->cursor);
+    free(op->start_after);
+    free(op->upload_id);
+    free(op);
+}
+
+/* Free the operation once neither an effect nor a reply nor a release can come. */
+void fake_op_settle(struct fake_op *op)
+{
+    bool effect = op->effect.heap.pos != 0 || !firn_list_empty(&op->in_held);
+    if (!effect && !op->req)
+        op_free(op);
+}
+
+static bool is_write(enum firn_os_op op)
+{
+    return op != FIRN_OS_GET && op != FIRN_OS_HEAD && op != FIRN_OS_LIST;
+}
+
+void fake_fail(struct fake_outcome *o, enum firn_status s, int http, const char *why)
+{
+    o->status = s;
+    o->http = http;
+    o->why = why;
+}
+
+/* ---- the reply */
+
+/* Hand the outcome's page over. Names below the node's prefix, as the port wants. */
+static void deliver_page(struct fake_op *op, struct firn_os_req *req)
+{
+    size_t skip = strlen(op->node->prefix);
+    req->page.entry = firn_calloc(op->out.names, sizeof *req->page.entry);
+    for (size_t i = 0; req->page.entry && i < op->out.names; i++) {
+        req->page.entry[i].key = firn_strdup(op->out.name[i] + skip);
+        req->page.entry[i].size = op->out.name_size[i];
+        if (!req->page.entry[i].key)
+            break;
+        req->page.count++;
+    }
+    if (op->out.next)
+        req->page.next = firn_strdup(op->out.next);
+    if (req->page.count < op->out.names || !req->page.entry || (op->out.next && !req->page.next)) {
+        firn_os_req_clear(req);
+        req->status = firn_fail(&req->err, FIRN_LIMIT, "out of memory");
+    }
+}
+
+static void deliver_body(struct firn_fake_world *w, struct fake_op *op, struct firn_os_req *req)
+{
+    uint64_t max = op->reply_max ? op->reply_max : REPLY_MAX;
+    firn_buf_init(&req->reply, max);
+    if (firn_buf_append(&req->reply, op->out.body->data + op->out.from, op->out.len) != FIRN_OK) {
+        req->status = firn_fail(&req->err, FIRN_LIMIT, "body of %zu bytes", op->out.len);
+        return;
+    }
+    if (op->fate == FIRN_FAKE_SHORT_READ && req->reply.len) {
+        req->reply.len = (size_t)fake_below(w, req->reply.len);
+        req->status = firn_fail(&req->err, FIRN_CORRUPT, "body shorter than announced");
+    }
+    if (op->fate == FIRN_FAKE_BIT_FLIP && req->reply.len) {
+        uint64_t bit = fake_below(w, req->reply.len * 8);
+        req->reply.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    }
+}
+
+static void deliver(struct firn_fake_world *w, struct fake_op *op, struct firn_os_req *req)
+{
+    const struct fake_outcome *o = &op->out;
+    req->status = o->status;
+    req->http_status = o->http;
+    req->slow_down = o->slow_down;
+    req->date_ms = o->date_ms;
+    req->size = o->size;
+    memcpy(req->reply_etag, o->etag, sizeof req->reply_etag);
+    (void)snprintf(req->upload_id_out, sizeof req->upload_id_out, "%s", o->upload_id);
+    bool quiet = o->status == FIRN_OK || o->status == FIRN_ABSENT || o->status == FIRN_UNCHANGED ||
+                 o->status == FIRN_CONFLICT;
+    if (!quiet)
+        (void)firn_fail(&req->err, o->status, "%s of %s: %s", firn_os_op_name(op->op), op->name,
+                        o->why ? o->why : "failed");
+    if (o->status == FIRN_OK && op->op == FIRN_OS_LIST)
+        deliver_page(op, req);
+    if (o->body)
+        deliver_body(w, op, req);
+}
+
+void fake_store_reply(struct firn_fake_world *w, void *arg)
+{
+    struct fake_op *op = arg;
+    struct firn_os_req *req = op->req;
+    op->req = NULL;
+    firn_list_remove(&op->in_node);
+    w->in_flight--;
+    req->priv = NULL;
+    firn_os_req_clear(req);
+    if (op->lost || op->want) {
+        bool write = is_write(op->op);
+        fake_outcome_clear(&op->out);
+        fake_fail(&op->out, write ? FIRN_UNCERTAIN : FIRN_TRANSIENT, 0, "no reply");
+    }
+    op->want = false;
+    deliver(w, op, req);
+    fake_trace(w, 4096 + (uint64_t)req->status, op->node->index);
+    fake_op_settle(op);
+    req->done(req);
+}
+
+/* ---- submit: what will become of it is decided here */
+
+static enum firn_fake_fate random_fate(struct firn_fake_world *w, const struct fake_op *op)
+{
+    const struct firn_fake_faults *f = &w->opt.faults;
+    bool put = op->op == FIRN_OS_PUT, get = op->op == FIRN_OS_GET, write = is_write(op->op);
+    bool repeats = put || op->op == FIRN_OS_DELETE || op->op == FIRN_OS_DELETE_MANY;
+    bool cond = put && op->cond != FIRN_OS_ALWAYS;
+    bool coin = fake_below(w, 2) != 0;
+    const struct {
+        uint32_t ppm;
+        bool can;
+        enum firn_fake_fate fate;
+    } t[] = {
+        {f->lost_before, true, coin ? FIRN_FAKE_DROP : FIRN_FAKE_RESET},
+        {f->lost_after, true, coin ? FIRN_FAKE_LOSE_REPLY : FIRN_FAKE_RESET_DONE},
+        {f->late, write, FIRN_FAKE_LATE},
+        {f->twice, repeats, coin ? FIRN_FAKE_TWICE : FIRN_FAKE_TWICE_SECOND},
+        {f->err_500, true, coin || !write ? FIRN_FAKE_500 : FIRN_FAKE_500_DONE},
+        {f->err_503, true, FIRN_FAKE_503},
+        {f->err_409, cond, FIRN_FAKE_409},
+        {f->refused, true, FIRN_FAKE_REFUSED},
+        {f->short_read, get, FIRN_FAKE_SHORT_READ},
+        {f->bit_flip, get, FIRN_FAKE_BIT_FLIP},
+    };
+    uint64_t r = fake_below(w, 1000000);
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        if (!t[i].can)
+            continue;
+        if (r < t[i].ppm)
+            return t[i].fate;
+        r -= t[i].ppm;
+    }
+    return FIRN_FAKE_CLEAN;
+}
+
+static uint64_t latency(struct firn_fake_world *w, const struct fake_op *op)
+{
+    const struct firn_fake_options *o = &w->opt;
+    uint64_t ns = o->latency_min_ns + fake_below(w, o->latency_max_ns - o->latency_min_ns + 1);
+    if (o->bytes_per_sec) {
+        uint64_t bytes = op->body ? op->body->len : 0;
+        if (op->op == FIRN_OS_GET) {
+            struct fake_object *obj = fake_object_of(w, op->name);
+            bytes = obj ? obj->body->len : 0;
+            if (op->length && op->length < bytes)
+                bytes = op->length;
+        }
+        ns += bytes * FIRN_SEC / o->bytes_per_sec;
+    }
+    if (fake_chance(w, o->faults.slow))
+        ns *= 10 + fake_below(w, 91);
+    return ns;
+}
+
+static void set_outcome(struct fake_op *op, enum firn_status s, int http, const char *why)
+{
+    fake_fail(&op->out, s, http, why);
+    op->want = false;
+}
+
+/* Answers that come without the request taking effect. False: it does take effect. */
+static bool fate_without_effect(struct fake_op *op)
+{
+    bool write = is_write(op->op);
+    switch (op->fate) {
+    case FIRN_FAKE_REFUSED:
+        set_outcome(op, FIRN_TRANSIENT, 0, "connection refused");
+        return true;
+    case FIRN_FAKE_409:
+        set_outcome(op, FIRN_TRANSIENT, 409, "conditional request conflict");
+        return true;
+    case FIRN_FAKE_500:
+        set_outcome(op, write ? FIRN_UNCERTAIN : FIRN_TRANSIENT, 500, "internal error");
+        return true;
+    case FIRN_FAKE_503:
+        set_outcome(op, FIRN_TRANSIENT, 503, "slow down");
+        op->out.slow_down = true;
+        return true;
+    case FIRN_FAKE_DENIED:
+        set_outcome(op, FIRN_DENIED, 403, "access denied");
+        return true;
+    case FIRN_FAKE_DROP:
+    case FIRN_FAKE_RESET:
+        op->lost = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void schedule(struct firn_fake_world *w, struct fake_op *op,
+                     const struct firn_fake_plan *plan)
+{
+    uint64_t lat = latency(w, op);
+    uint64_t there = lat / 4 + fake_below(w, lat / 2 + 1) + plan->delay_ns / 2;
+    uint64_t effect = w->now_ns + there, reply = w->now_ns + lat + plan->delay_ns;
+    uint64_t late_max = w->opt.late_max_ns ? w->opt.late_max_ns : LATE_MAX_NS;
+    uint64_t late = plan->late_ns ? plan->late_ns : 1 + fake_below(w, late_max);
+    op->want = true;
+    if (fate_without_effect(op)) {
+        effect = UINT64_MAX;
+    } else if (op->fate == FIRN_FAKE_LATE) {
+        op->lost = true;
+        effect = op->deadline_ns + late;
+    } else if (op->fate == FIRN_FAKE_TWICE) {
+        op->again_ns = effect + late;
+    } else if (op->fate == FIRN_FAKE_TWICE_SECOND) {
+        op->again_ns = effect + 1;
+        op->second = true;
+    } else if (op->fate == FIRN_FAKE_500_DONE) {
+        set_outcome(op, FIRN_UNCERTAIN, 500, "internal error");
+    } else if (op->fate == FIRN_FAKE_LOSE_REPLY || op->fate == FIRN_FAKE_RESET_DONE) {
+        op->lost = true;
+    }
+    bool by_timeout = op->fate == FIRN_FAKE_DROP || op->fate == FIRN_FAKE_LOSE_REPLY ||
+                      op->fate == FIRN_FAKE_LATE || op->fate == FIRN_FAKE_HOLD;
+    if (by_timeout || reply > op->deadline_ns) {
+        op->lost = op->lost || op->fate != FIRN_FAKE_HOLD;
+        reply = op->deadline_ns;
+    }
+    if (op->fate == FIRN_FAKE_HOLD) {
+        firn_list_push(&w->held, &op->in_held);
+        w->held_count++;
+    } else if (effect != UINT64_MAX) {
+        fake_event_at(w, &op->effect, effect);
+    }
+    fake_event_at(w, &op->reply, reply);
+}
+
+static char *copy_or_null(const char *s)
+{
+    return s ? fake_strdup(s) : NULL;
+}
+
+/* The node's prefix and a name below it. */
+static char *whole_name(const struct firn_fake_node *n, const char *key)
+{
+    size_t len = strlen(n->prefix) + strlen(key) + 1;
+    char *s = fake_alloc(len);
+    (void)snprintf(s, len, "%s%s", n->prefix, key);
+    return s;
+}
+
+static void copy_list(struct fake_op *op, const struct firn_os_req *req)
+{
+    bool keys = req->op == FIRN_OS_DELETE_MANY;
+    const char *const *from = keys ? req->keys : req->part_etags;
+    size_t n = keys ? req->nkeys : req->op == FIRN_OS_MP_COMPLETE ? req->nparts : 0;
+    op->list = n ? fake_alloc(n * sizeof *op->list) : NULL;
+    for (size_t i = 0; i < n; i++)
+        op->list[i] = keys ? whole_name(op->node, from[i]) : fake_strdup(from[i]);
+    op->list_count = n;
+}
+
+/* The ETag as this node's adapter would send it. */
+static char *etag_to_send(const struct firn_fake_node *n, const struct firn_os_req *req)
+{
+    size_t len = req->etag ? strlen(req->etag) : 0;
+    if (req->cond == FIRN_OS_IF_MATCH && n->if_match_bare && len >= 2 && req->etag[0] == '"') {
+        char *s = fake_strdup(req->etag + 1);
+        s[len - 2] = '\0';
+        return s;
+    }
+    return copy_or_null(req->etag);
+}
+
+static struct fake_op *op_new(struct firn_fake_node *n, struct firn_os_req *req)
+{
+    struct fake_op *op = fake_alloc(sizeof *op);
+    op->node = n;
+    op->req = req;
+    op->op = req->op;
+    op->cond = req->cond;
+    op->effect = (struct fake_event){.kind = FAKE_EFFECT, .arg = op};
+    op->reply = (struct fake_event){.kind = FAKE_REPLY, .node = n, .arg = op};
+    firn_list_init(&op->effect.held);
+    firn_list_init(&op->reply.held);
+    firn_list_init(&op->in_held);
+    op->name = whole_name(n, req->key ? req->key : "");
+    op->etag = etag_to_send(n, req);
+    op->cursor = copy_or_null(req->cursor);
+    op->start_after = req->start_after ? whole_name(n, req->start_after) : NULL;
+    op->upload_id = copy_or_null(req->upload_id);
+    copy_list(op, req);
+    op->part_number = req->part_number;
+    op->offset = req->offset;
+    op->length = req->length;
+    op->reply_max = req->reply_max;
+    if (req->op == FIRN_OS_PUT || req->op == FIRN_OS_MP_PART)
+        op->body = fake_body_new(req->body.data, req->body.len);
+    return op;
+}
+
+static void check_req(const struct firn_os_req *req)
+{
+    FIRN_ASSERT(req->op < FIRN_OS_OPS && req->done && req->timeout_ns);
+    FIRN_ASSERT(!req->priv); /* not under way already */
+    FIRN_ASSERT(req->key || req->op == FIRN_OS_DELETE_MANY);
+    FIRN_ASSERT(!req->key || strlen(req->key) <= FIRN_OS_KEY_MAX);
+    bool etag = req->cond == FIRN_OS_IF_MATCH || req->cond == FIRN_OS_IF_NONE_MATCH;
+    FIRN_ASSERT(!etag || req->etag);
+    FIRN_ASSERT(req->cond == FIRN_OS_ALWAYS || req->op == FIRN_OS_PUT || req->op == FIRN_OS_GET);
+}
+
+static void store_submit(void *ctx, struct firn_os_req *req)
+{
+    struct firn_fake_node *n = ctx;
+    struct firn_fake_world *w = n->world;
+    if (n->dead)
+        return;
+    check_req(req);
+    w->requests[req->op]++;
+    w->requests[FIRN_OS_OPS]++;
+    w->in_flight++;
+    struct firn_fake_plan plan = {.fate = FIRN_FAKE_RANDOM};
+    if (w->on_request)
+        w->on_request(w->on_request_arg, n, req, &plan);
+    struct fake_op *op = op_new(n, req);
+    req->priv = op;
+    firn_list_push(&n->ops, &op->in_node);
+    op->deadline_ns = w->now_ns + req->timeout_ns;
+    if (op->deadline_ns < w->now_ns)
+        op->deadline_ns = UINT64_MAX / 2;
+    if (n->cut)
+        plan = (struct firn_fake_plan){.fate = FIRN_FAKE_RESET};
+    op->fate = plan.fate == FIRN_FAKE_RANDOM ? random_fate(w, op) : plan.fate;
+    op->loser_500 = plan.fate == FIRN_FAKE_RANDOM && fake_chance(w, w->opt.faults.loser_500);
+    schedule(w, op, &plan);
+}
+
+/* The caller wants to hear soon; what was sent goes on its way. */
+static void store_cancel(void *ctx, struct firn_os_req *req)
+{
+    struct firn_fake_node *n = ctx;
+    struct fake_op *op = req->priv;
+    if (n->dead || !op || !firn_list_empty(&op->reply.held))
+        return;
+    op->lost = true;
+    uint64_t soon = n->world->now_ns + 1;
+    if (op->reply.heap.key > soon)
+        fake_event_at(n->world, &op->reply, soon);
+}
+
+static void store_set_dialect(void *ctx, const struct firn_os_dialect *d)
+{
+    struct firn_fake_node *n = ctx;
+    n->if_match_bare = d->if_match_bare;
+}
+
+static const struct firn_objstore_vt store_vt = {
+    .submit = store_submit,
+    .cancel = store_cancel,
+    .set_dialect = store_set_dialect,
+};
+
+void fake_store_init(struct firn_fake_node *n)
+{
+    n->store = (struct firn_objstore){.vt = &store_vt, .ctx = n, .is_remote = true};
+    (void)snprintf(n->store.url, sizeof n->store.url, "fake://%s", n->prefix);
+}
+
+void fake_store_forget(struct firn_fake_node *n)
+{
+    struct firn_list *l;
+    while ((l = firn_list_pop(&n->ops)) != NULL) {
+        struct fake_op *op = FIRN_CONTAINER(l, struct fake_op, in_node);
+        fake_event_cancel(n->world, &op->reply);
+        op->req->priv = NULL;
+        op->req = NULL;
+        n->world->in_flight--;
+        fake_op_settle(op);
+    }
+}
+
+void fake_store_cut(struct firn_fake_node *n)
+{
+    FIRN_LIST_EACH(l, nx, &n->ops)
+    {
+        FIRN_CONTAINER(l, struct fake_op, in_node)->lost = true;
+    }
+}
+
+size_t firn_fake_release(struct firn_fake_world *w, const char *prefix, size_t max)
+{
+    size_t n = 0, plen = prefix ? strlen(prefix) : 0;
+    FIRN_LIST_EACH(l, nx, &w->held)
+    {
+        struct fake_op *op = FIRN_CONTAINER(l, struct fake_op, in_held);
+        if (n == max)
+            break;
+        if (plen && strncmp(op->name, prefix, plen) != 0)
+            continue;
+        n++;
+        w->held_count--;
+        firn_list_remove(&op->in_held);
+        uint64_t lat = latency(w, op);
+        fake_event_at(w, &op->effect, w->now_ns + lat / 2);
+        if (op->reply.heap.pos && op->reply.heap.key > w->now_ns + lat)
+            fake_event_at(w, &op->reply, w->now_ns + lat);
+    }
+    return n;
+}
+
+size_t firn_fake_held(const struct firn_fake_world *w)
+{
+    return w->held_count;
+}
+
+void fake_store_drop_event(void *arg, enum fake_event_kind kind)
+{
+    struct fake_op *op = arg;
+    FIRN_ASSERT(kind == FAKE_EFFECT || !op->req);
+    if (kind == FAKE_EFFECT)
+        fake_op_settle(op);
+}
+
+void fake_held_free(struct firn_fake_world *w)
+{
+    struct firn_list *l;
+    while ((l = firn_list_pop(&w->held)) != NULL)
+        fake_op_settle(FIRN_CONTAINER(l, struct fake_op, in_held));
+}
