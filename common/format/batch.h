@@ -22,6 +22,7 @@
 #define FIRN_FORMAT_BATCH_H
 
 #include "base/slice.h"
+#include "format/codec.h"
 #include "format/id.h"
 #include "format/place.h"
 
@@ -29,12 +30,6 @@
 #define FIRN_BATCH_FORMAT 1
 /* No batch is ever larger than this, whatever a setting says. */
 #define FIRN_BATCH_RAW_MAX (UINT32_C(1) << 30)
-
-enum firn_batch_codec {
-    FIRN_BATCH_RAW = 0,
-    FIRN_BATCH_LZ4 = 1,
-    FIRN_BATCH_ZSTD = 2,
-};
 
 struct firn_batch_header {
     struct firn_id db;
@@ -45,7 +40,7 @@ struct firn_batch_header {
     uint64_t log_time_ms;
     uint32_t count;
     /* Results of encoding and decoding; ignored as inputs. */
-    enum firn_batch_codec codec;
+    enum firn_codec codec;
     uint32_t raw_len, stored_len;
 };
 
@@ -54,7 +49,7 @@ struct firn_batch_header {
  * (checked in debug). LIMIT: out's max or memory, raw above FIRN_BATCH_RAW_MAX; out is unchanged
  * then. Cost: compression, two checksums, one copy. */
 enum firn_status firn_batch_encode(const struct firn_batch_header *h, struct firn_slice raw,
-                                   enum firn_batch_codec codec, struct firn_buf *out) FIRN_MUST_USE;
+                                   enum firn_codec codec, struct firn_buf *out) FIRN_MUST_USE;
 
 /* Verify and unpack a batch object. It must be of database `db` and say it lies at `place`; its
  * records must be at most raw_max bytes and well-formed (firn_records_check). Records are appended

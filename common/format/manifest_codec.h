@@ -9,9 +9,10 @@
  *   24  8  checksum: XXH3-64 of the stored body, seeded with XXH3-64 of bytes 0..23
  *   32     body: firn.Manifest (proto/manifest.proto), compressed as the codec says
  *
- * Structs are made of memory from base/mem; every setter here keeps it so that firn_pb_manifest_free
- * frees all. Fields unknown to this program are kept at every nesting level and written again.
- * Nothing here is thread-safe for one struct; different structs may be used by different threads.
+ * Structs are made of memory from base/mem; every setter here keeps it so that
+ * firn_pb_manifest_free frees all. Fields unknown to this program are kept at every nesting level
+ * and written again. Nothing here is thread-safe for one struct; different structs may be used by
+ * different threads.
  */
 #ifndef FIRN_FORMAT_MANIFEST_CODEC_H
 #define FIRN_FORMAT_MANIFEST_CODEC_H
@@ -92,6 +93,7 @@ void firn_pb_garbage_free(Firn__Garbage *g);
 Firn__Checkpoint *firn_pb_checkpoint_new(void);
 void firn_pb_checkpoint_free(Firn__Checkpoint *c);
 Firn__Feature *firn_pb_feature_new(void);
+void firn_pb_feature_free(Firn__Feature *f);
 
 /* --- repeated fields: `array` and `count` are the two members protobuf-c makes of one. The element
  * belongs to the array afterwards. LIMIT when memory is short: nothing changed, the element still

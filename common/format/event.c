@@ -1,0 +1,24 @@
+#include "format/event.h"
+
+#include <stddef.h>
+
+const char *firn_event_name(unsigned code)
+{
+    static const char *const name[] = {
+        [FIRN_EVENT_SET] = "set",
+        [FIRN_EVENT_SETRANGE] = "setrange",
+        [FIRN_EVENT_INCRBY] = "incrby",
+        [FIRN_EVENT_INCRBYFLOAT] = "incrbyfloat",
+        [FIRN_EVENT_APPEND] = "append",
+        [FIRN_EVENT_DEL] = "del",
+        [FIRN_EVENT_EXPIRE] = "expire",
+        [FIRN_EVENT_EXPIRED] = "expired",
+        [FIRN_EVENT_PERSIST] = "persist",
+        [FIRN_EVENT_RENAME_FROM] = "rename_from",
+        [FIRN_EVENT_RENAME_TO] = "rename_to",
+        [FIRN_EVENT_COPY_TO] = "copy_to",
+        [FIRN_EVENT_SETBIT] = "setbit",
+        [FIRN_EVENT_SET_EXPIRE] = "set",
+    };
+    return code < sizeof name / sizeof name[0] ? name[code] : NULL;
+}

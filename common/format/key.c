@@ -1,0 +1,25 @@
+#include "format/key.h"
+
+#include "base/assert.h"
+
+size_t firn_bound_upper(struct firn_slice key, bool inclusive, uint8_t out[FIRN_BOUND_MAX])
+{
+    FIRN_ASSERT(key.len >= 1 && key.data[0] <= FIRN_NS_DB_END);
+    if (!inclusive && key.len <= FIRN_BOUND_MAX) {
+        memcpy(out, key.data, key.len);
+        return key.len;
+    }
+    if (key.len < FIRN_BOUND_MAX) {
+        memcpy(out, key.data, key.len);
+        out[key.len] = 0; /* the immediate successor */
+        return key.len + 1;
+    }
+    /* The least string of at most FIRN_BOUND_MAX bytes above every string with this prefix: cut
+     * trailing 0xff, count the last byte up. The namespace byte is never 0xff, so there is one. */
+    size_t len = FIRN_BOUND_MAX;
+    while (key.data[len - 1] == 0xff)
+        len--;
+    memcpy(out, key.data, len);
+    out[len - 1]++;
+    return len;
+}
