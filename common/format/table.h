@@ -119,7 +119,6 @@ struct firn_table_meta_parts {
     const struct firn_table_block *block;
     size_t blocks;
     struct firn_slice sep;
-    uint32_t common;
     struct firn_slice filter;
     const struct firn_range_tomb *tomb;
     size_t tombs;
