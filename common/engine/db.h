@@ -34,6 +34,9 @@ struct firn_db_vt {
     /* Wait for the state to reach this place (a token's slot is applied and durable); the role calls
      * firn_engine_advance as it moves. On a reader: tail on even without a freshness demand. */
     void (*want_place)(struct firn_db *db, struct firn_place place);
+    /* True when the place lies in a sealed epoch at or behind the seal that counts (I3): what was applied
+     * there never became durable and never will. May be NULL: not known. Cheap. */
+    bool (*place_lost)(struct firn_db *db, struct firn_place place);
 
     /* --- writer only; NULL on readers */
     /* May `bytes` of records be taken now? Called before evaluation of a write. */
@@ -46,6 +49,9 @@ struct firn_db_vt {
     /* CONFIG SET of a manifest setting (C): commit; done(status) later. */
     void (*set_manifest)(struct firn_db *db, const char *name, const char *value,
                          void (*done)(void *arg, enum firn_status s, const struct firn_err *err), void *arg);
+    /* CONFIG REWRITE: put the settings changed at run time into the config file (firn_conf_rewrite). NULL: the
+     * program runs without one. May be set on readers too. */
+    enum firn_status (*rewrite_config)(struct firn_db *db, struct firn_err *err);
     /* Role's own INFO fields for a section ("firn", "replication", …), "name:value\r\n" lines. May be NULL. */
     void (*info)(struct firn_db *db, const char *section, struct firn_buf *out);
 };
@@ -78,6 +84,7 @@ struct firn_db {
      * clock); 0 = unknown. */
     uint64_t fresh_ns;
     uint64_t probe_done;   /* highest probe ticket that ended believed */
+    uint64_t probe_p99_ns; /* what a probe takes; 0 = not known yet */
 
     /* Gates of replies (writer). Slot numbers are those of the writer's own epoch plus one, so that 0 means
      * none: a write applied into slot n is durable when durable_gate ≥ n + 1. */

@@ -1,0 +1,316 @@
+/* Inside the engine: its state, a connection's session, and the evaluation of one command.
+ *
+ * A command is evaluated in one step by its handler (a function of type firn_handler_fn named in the command
+ * table). What it needs and is not there (room, freshness, blocks, its own writes durable) makes it answer
+ * FIRN_AGAIN: it is parked with nothing done and nothing replied, and evaluated anew on the state of the
+ * moment when it can go on (ARCHITECTURE "A command on the writer"). Loop thread only. */
+#ifndef FIRN_ENGINE_PRIV_H
+#define FIRN_ENGINE_PRIV_H
+
+#include "base/assert.h"
+#include "engine/cursor_priv.h"
+#include "engine/engine.h"
+#include "engine/group_priv.h"
+#include "engine/slowlog_priv.h"
+#include "format/event.h"
+#include "format/key.h"
+#include "format/token.h"
+#include "obs/hist.h"
+#include "resp/server.h"
+
+#define FIRN_ENGINE_TICK_NS (25 * FIRN_MS) /* how exact the deadlines of parked commands are */
+
+/* ---- why a command is parked */
+enum firn_wait_kind {
+    FIRN_WAIT_NONE,
+    FIRN_WAIT_OWN,    /* the connection's own writes are not durable yet */
+    FIRN_WAIT_FRESH,  /* a probe (I6) */
+    FIRN_WAIT_ROOM,   /* admit said WAIT */
+    FIRN_WAIT_PLACE,  /* a token's place */
+    FIRN_WAIT_VIEW,   /* an object was gone: the manifest is reloaded */
+    FIRN_WAIT_FETCH,  /* blocks are on their way */
+    FIRN_WAIT_TURN,   /* it has worked long enough for one turn of the loop */
+    FIRN_WAIT_COMMIT, /* a manifest setting is being committed */
+};
+
+struct firn_wait {
+    struct firn_list link; /* in engine->waiting or ->turning; else empty */
+    enum firn_wait_kind kind;
+    uint64_t deadline_ns; /* boot clock; 0 = none */
+    uint64_t gate;        /* OWN: durable_gate must reach it */
+    uint64_t fresh_ns;    /* FRESH: fresh_ns must reach it … */
+    uint64_t ticket;      /* … or probe_done this, unless 0 */
+    uint64_t view_gen;    /* VIEW: the one that failed */
+    size_t bytes;         /* ROOM */
+    struct firn_place place; /* PLACE */
+};
+
+/* An ordered walk over live keys that survives parks: one view, one seqno, so one moment. */
+struct firn_range {
+    struct firn_iter *iter; /* NULL: not open */
+    struct firn_buf bounds; /* the bytes of start and end */
+    struct firn_entry held; /* an entry given back by firn_engine__range_unget */
+    bool has_held;
+    unsigned steps;      /* in this turn */
+    uint64_t count;      /* the handler's: entries taken so far */
+    uint64_t bytes;      /* the handler's: bytes taken so far */
+    uint64_t seen;       /* the handler's: entries looked at */
+    uint64_t expires;    /* the handler's: entries with a time to live */
+    uint64_t next_expiry_ms; /* the handler's: the earliest of those, 0 = none */
+    struct firn_reply rows; /* the handler's: reply elements gathered so far */
+    struct firn_buf last;   /* the handler's: the last key taken (user part) */
+};
+
+/* A commit of a manifest setting under way for CONFIG SET; outlives its connection if need be. */
+struct firn_setting_commit {
+    struct firn_session *session; /* NULL: the connection is gone */
+    bool done;
+    enum firn_status status;
+    struct firn_err err;
+};
+
+/* ---- a connection */
+struct firn_session {
+    struct firn_engine *e;
+    struct firn_conn *c;
+    struct firn_list link; /* in engine->sessions */
+
+    /* what it chose with KV.ACK and KV.FRESHNESS; otherwise the settings hold, as they are now */
+    bool ack_chosen, freshness_chosen;
+    int ack; /* enum firn_ack */
+    uint64_t freshness_ns;
+
+    /* its newest write */
+    uint64_t wrote_gate; /* 0 = none */
+    uint64_t wrote_seqno;
+    struct firn_place wrote_place;
+
+    /* the command under way, cleared when it is done */
+    struct firn_wait wait;
+    struct firn_read read;
+    struct firn_range range;
+    bool was_parked;
+    bool fetching;       /* read's done() is to come */
+    bool fetch_failed;   /* it came with a bad status, not yet answered */
+    bool reloaded;       /* a 404 was met and the manifest reloaded once */
+    uint64_t ticket;     /* of the probe begun for it; 0 = none */
+    uint64_t draw;       /* RANDOMKEY's random number; 0 = not drawn */
+    struct firn_setting_commit *commit;
+    size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
+
+    /* fetches for the commands behind a parked one */
+    struct firn_read ahead;
+    struct firn_list ahead_link; /* in engine->ahead while its misses are to be fetched */
+    bool ahead_fetching;
+    unsigned ahead_left; /* commands it was done for that were not executed yet */
+};
+
+/* Exact number of keys of a database, known for one state. */
+struct firn_dbsize {
+    bool known;
+    uint64_t view_gen, seqno;
+    uint64_t valid_to_ms; /* a key expires then; 0 = never */
+    uint64_t keys, expires;
+};
+
+struct firn_engine_stats {
+    uint64_t hits, misses, expired_hidden;
+    uint64_t writes, noops;
+    uint64_t parked[FIRN_WAIT_COMMIT + 1]; /* by reason */
+    uint64_t stale, busy, readonly, corrupt, fetch_errors;
+    uint64_t cold_reads, cold_trips, cold_gets, cold_bytes;
+    uint64_t reloads;
+    struct firn_hist parked_ns;    /* from a parked command's arrival to its end */
+    struct firn_hist state_age_ns; /* age of the state at serve, of reads */
+    struct firn_hist trips;        /* round trips of reads that needed any */
+};
+
+/* Store requests counted up to KV.COST RESET. */
+struct firn_cost_base {
+    struct firn_store_account op[FIRN_OS_OPS];
+    double dollars;
+    uint64_t since_ms;
+};
+
+struct firn_engine {
+    struct firn_db *db;
+    struct firn_server *server;
+    struct firn_handler handler;
+    struct firn_list sessions;
+    struct firn_list waiting; /* struct firn_wait, in the order they were parked */
+    struct firn_list turning; /* struct firn_wait of kind TURN */
+    struct firn_list ahead;   /* struct firn_session with misses to fetch */
+    struct firn_timer tick;   /* runs while something waits */
+    struct firn_timer turn;
+    struct firn_defer ahead_defer;
+    struct firn_group group;     /* of the command being evaluated */
+    struct firn_buf value;       /* a value being computed by it */
+    struct firn_cursors cursors; /* SCAN's */
+    struct firn_slowlog slowlog;
+    struct firn_dbsize dbsize[FIRN_DATABASES];
+    struct firn_cost_base cost;
+    struct firn_engine_stats stat;
+    uint64_t started_boot_ns;
+    bool loading;
+    uint16_t port;
+    uint8_t key[FIRN_KEY_MAX + 1]; /* the internal key at hand: one at a time */
+};
+
+/* ---- one evaluation */
+struct firn_eval {
+    struct firn_engine *e;
+    struct firn_db *db;
+    struct firn_session *s;
+    const struct firn_command *cmd;
+    struct firn_reply *out; /* where the reply goes */
+    size_t argc;
+    const struct firn_slice *argv;
+    uint64_t arrival_ns;
+    struct firn_view *view; /* set by read_ready and write_ready */
+    uint64_t max_seqno;
+    uint64_t now_ms; /* 0 = not taken yet: firn_engine__now */
+    uint8_t ns;      /* namespace of the selected database */
+    bool durable;    /* the connection reads and acknowledges durable state */
+    bool gated;      /* `gate` is to be put on the reply */
+    struct firn_gate gate;
+};
+
+/* Evaluate. OK: the reply was appended. INVALID: an error was appended. AGAIN: nothing was done; wait.kind
+ * says for what (NONE: for the misses of s->read). Anything else: finish answers the matching error.
+ * Replies appended before AGAIN are taken back. */
+typedef enum firn_status (*firn_handler_fn)(struct firn_eval *x);
+
+/* Bits of firn_command.id. */
+enum firn_command_trait {
+    FIRN_TRAIT_READS = 1,   /* a write that looks at its keys */
+    FIRN_TRAIT_OPTIONS = 2, /* … only when it has more than the least number of arguments */
+    FIRN_TRAIT_LOCAL = 4,   /* READONLY by flag, but looks at no data: no freshness */
+};
+
+/* ---- session.c */
+void firn_engine__session_open(void *engine, struct firn_conn *c);
+void firn_engine__session_close(void *engine, struct firn_conn *c);
+void firn_engine__session_reset(void *engine, struct firn_conn *c);
+int firn_engine__ack(const struct firn_session *s);
+uint64_t firn_engine__freshness(const struct firn_session *s);
+/* Forget the command under way: unpin, close its range, leave every list. */
+void firn_engine__session_done(struct firn_session *s);
+/* The newest state this connection wrote or can have seen, as a token. */
+size_t firn_engine__token(struct firn_session *s, char out[FIRN_TOKEN_MAX]);
+/* Parse a client's token; INVALID with an error reply: malformed, or another database's. */
+enum firn_status firn_engine__parse_token(struct firn_eval *x, struct firn_slice text,
+                                          struct firn_token *out) FIRN_MUST_USE;
+
+/* ---- eval.c */
+enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct firn_command *cmd,
+                                 size_t argc, const struct firn_slice *argv);
+void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
+                            size_t argc, const struct firn_slice *argv);
+/* Run the handler of x->cmd with what it needs before: freshness, admission. */
+enum firn_status firn_engine__run(struct firn_eval *x) FIRN_MUST_USE;
+/* Now in wall ms, taken once per evaluation. */
+uint64_t firn_engine__now(struct firn_eval *x);
+/* Append "-ERR syntax error" / "-ERR value is not an integer or out of range"; give INVALID. */
+enum firn_status firn_engine__syntax_error(struct firn_eval *x);
+/* argv[i] as an integer, or INVALID with the error appended. */
+enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *out) FIRN_MUST_USE;
+static inline bool firn_engine__arg_is(const struct firn_eval *x, size_t i, const char *word)
+{
+    return i < x->argc && firn_slice_ieq(x->argv[i], word);
+}
+
+/* ---- wait.c */
+/* Leave AGAIN with this reason; the deadline is boot time. When it has passed already, answer the error that
+ * goes with the reason and give INVALID. */
+enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait *w) FIRN_MUST_USE;
+/* Put the session where it will be woken. */
+void firn_engine__park(struct firn_eval *x);
+/* Resume every parked command whose reason has gone, or whose deadline has passed. */
+void firn_engine__wake(struct firn_engine *e);
+void firn_engine__wake_all(struct firn_engine *e);
+void firn_engine__tick(void *engine);
+void firn_engine__turn(void *engine);
+void firn_engine__fetch_ahead(void *engine);
+/* Wait until this place has been consumed (a token's); on an APPLIED connection of the writer its own
+ * applied state will do for seqno. */
+enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t, bool durable,
+                                          uint64_t deadline_ns) FIRN_MUST_USE;
+
+/* ---- read.c */
+/* The state a plain read of this connection is served from, or what it must wait for (I6). */
+enum firn_status firn_engine__read_ready(struct firn_eval *x) FIRN_MUST_USE;
+/* Freshness alone: OK when the state will do for this connection. */
+enum firn_status firn_engine__fresh_ready(struct firn_eval *x) FIRN_MUST_USE;
+/* The internal key of a user's key, in e->key (overwritten by the next). INVALID: too long, answered. */
+enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_slice *out) FIRN_MUST_USE;
+/* The live value of a key, expiry applied, earlier writes of this command seen. OK, ABSENT, AGAIN,
+ * INVALID, CORRUPT, LIMIT. The entry's value is borrowed for this evaluation; its key is not set. */
+enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_entry *out) FIRN_MUST_USE;
+/* Make n keys (argv[first], argv[first + step], …) resident, all misses noted at once. */
+enum firn_status firn_engine__gather(struct firn_eval *x, size_t first, size_t step,
+                                     size_t n) FIRN_MUST_USE;
+/* Count a lookup for keyspace_hits and keyspace_misses. */
+void firn_engine__count_lookup(struct firn_eval *x, enum firn_status st);
+/* Note misses of the keys of a command to come. */
+void firn_engine__read_ahead(struct firn_session *s, const struct firn_command *cmd, size_t argc,
+                             const struct firn_slice *argv);
+/* Answer what a failed fetch left behind, or retry on a new view. */
+enum firn_status firn_engine__fetch_result(struct firn_eval *x) FIRN_MUST_USE;
+void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns);
+
+/* ---- range.c */
+struct firn_range_bounds {
+    struct firn_slice start, end; /* user keys, end exclusive; empty = unbounded */
+    uint8_t ns;
+    bool reverse, keys_only;
+};
+static inline bool firn_engine__range_is_open(const struct firn_session *s)
+{
+    return s->range.iter != NULL;
+}
+enum firn_status firn_engine__range_open(struct firn_eval *x,
+                                         const struct firn_range_bounds *b) FIRN_MUST_USE;
+/* The next live entry; its key is internal. OK, ABSENT, AGAIN, CORRUPT, LIMIT. */
+enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out) FIRN_MUST_USE;
+void firn_engine__range_close(struct firn_session *s);
+
+/* ---- write.c */
+enum firn_status firn_engine__write_ready(struct firn_eval *x) FIRN_MUST_USE;
+/* One PUT (a DEL where the value is empty and `empty-value deletes`), applied at once. INVALID: the key or
+ * value is too long, answered. */
+enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user, struct firn_slice value,
+                                  uint64_t expiry_ms, enum firn_event event) FIRN_MUST_USE;
+enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user,
+                                  enum firn_event event) FIRN_MUST_USE;
+/* Add to the command's group instead; firn_engine__commit applies it whole. The value is borrowed until
+ * then. */
+enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice user,
+                                        struct firn_slice value, uint64_t expiry_ms,
+                                        enum firn_event event) FIRN_MUST_USE;
+enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice user,
+                                        enum firn_event event) FIRN_MUST_USE;
+enum firn_status firn_engine__commit(struct firn_eval *x) FIRN_MUST_USE;
+/* Delete [start, end) of internal keys. */
+enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice start,
+                                        struct firn_slice end) FIRN_MUST_USE;
+/* The command writes nothing: answer as a read with F = 0 of the state it was evaluated on (PROTOCOL
+ * "Tailing and freshness"). Called before the reply is made. */
+enum firn_status firn_engine__noop(struct firn_eval *x) FIRN_MUST_USE;
+/* INVALID with the error appended when a value of this length may not be. */
+enum firn_status firn_engine__check_value(struct firn_eval *x, uint64_t len) FIRN_MUST_USE;
+/* firn_engine__noop, then "-" and the text: an error that follows from the data. */
+enum firn_status firn_engine__data_error(struct firn_eval *x, const char *text) FIRN_MUST_USE;
+/* firn_engine__noop, then an integer. */
+enum firn_status firn_engine__noop_i64(struct firn_eval *x, int64_t v) FIRN_MUST_USE;
+/* firn_engine__noop, then null. */
+enum firn_status firn_engine__noop_null(struct firn_eval *x) FIRN_MUST_USE;
+
+/* ---- info.c */
+enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice section,
+                                   struct firn_buf *out) FIRN_MUST_USE;
+/* ---- commands_table.c */
+const struct firn_command *firn_engine__commands(size_t *n);
+
+#endif

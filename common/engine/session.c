@@ -1,0 +1,125 @@
+/* Sessions: what the engine keeps for each connection. */
+#include "engine/engine_priv.h"
+
+#include "base/mem.h"
+
+void firn_engine__session_open(void *engine, struct firn_conn *c)
+{
+    struct firn_engine *e = engine;
+    struct firn_session *s = firn_calloc(1, sizeof *s);
+    if (!s)
+        return; /* exec finds no session, says so and closes the connection */
+    s->e = e;
+    s->c = c;
+    firn_list_init(&s->link);
+    firn_list_init(&s->wait.link);
+    firn_list_init(&s->ahead_link);
+    firn_read_init(&s->read, e->db->lsm);
+    firn_read_init(&s->ahead, e->db->lsm);
+    firn_buf_init(&s->range.bounds, 2 * (FIRN_KEY_MAX + 1));
+    firn_buf_init(&s->range.last, FIRN_KEY_MAX);
+    firn_list_push(&e->sessions, &s->link);
+    *firn_conn_session(c) = s;
+}
+
+void firn_engine__session_done(struct firn_session *s)
+{
+    firn_list_remove(&s->wait.link);
+    s->wait.kind = FIRN_WAIT_NONE;
+    firn_engine__range_close(s);
+    firn_read_clear(&s->read);
+    s->fetching = s->fetch_failed = s->reloaded = s->was_parked = false;
+    s->ticket = 0;
+    s->draw = 0;
+    s->commits_done = 0;
+    if (s->commit) {
+        if (s->commit->done)
+            firn_free(s->commit);
+        else
+            s->commit->session = NULL; /* its callback frees it */
+        s->commit = NULL;
+    }
+}
+
+void firn_engine__session_close(void *engine, struct firn_conn *c)
+{
+    (void)engine;
+    struct firn_session *s = *firn_conn_session(c);
+    if (!s)
+        return;
+    firn_engine__session_done(s);
+    firn_read_clear(&s->ahead);
+    firn_list_remove(&s->ahead_link);
+    firn_list_remove(&s->link);
+    firn_buf_clear(&s->range.bounds);
+    firn_buf_clear(&s->range.last);
+    *firn_conn_session(c) = NULL;
+    firn_free(s);
+}
+
+void firn_engine__session_reset(void *engine, struct firn_conn *c)
+{
+    (void)engine;
+    struct firn_session *s = *firn_conn_session(c);
+    if (s)
+        s->ack_chosen = s->freshness_chosen = false;
+}
+
+int firn_engine__ack(const struct firn_session *s)
+{
+    return s->ack_chosen ? s->ack : s->e->db->settings->ack;
+}
+
+uint64_t firn_engine__freshness(const struct firn_session *s)
+{
+    return s->freshness_chosen ? s->freshness_ns : s->e->db->settings->freshness_ns;
+}
+
+/* The last slot before `end`. Before slot 0 of an epoch lies the whole of the epoch before: its last slot
+ * that can be named stands for that, and is consumed once the seal was passed. */
+static struct firn_place place_before(struct firn_place end)
+{
+    if (end.slot > 0)
+        return (struct firn_place){end.epoch, end.slot - 1};
+    if (end.epoch > 0)
+        return (struct firn_place){end.epoch - 1, FIRN_SLOT_MAX};
+    return end;
+}
+
+static uint32_t db_short(const struct firn_db *db)
+{
+    struct firn_id id;
+    memcpy(id.byte, db->db_id, sizeof id.byte);
+    return firn_id_short(&id);
+}
+
+size_t firn_engine__token(struct firn_session *s, char out[FIRN_TOKEN_MAX])
+{
+    const struct firn_db *db = s->e->db;
+    struct firn_token t = {.db = db_short(db),
+                           .place = place_before(db->durable_place),
+                           .seqno = db->durable_seqno};
+    bool applied = db->writable && firn_engine__ack(s) == FIRN_ACK_APPLIED;
+    if (applied && db->last_gate > db->durable_gate) {
+        t.place = (struct firn_place){db->durable_place.epoch, db->last_gate - 1};
+        t.seqno = db->applied_seqno;
+    } else if (s->wrote_seqno > t.seqno) {
+        t.place = s->wrote_place;
+        t.seqno = s->wrote_seqno;
+    }
+    return firn_token_format(&t, out);
+}
+
+enum firn_status firn_engine__parse_token(struct firn_eval *x, struct firn_slice text,
+                                          struct firn_token *out)
+{
+    if (firn_token_parse(text, out) != FIRN_OK) {
+        firn_reply_error(x->out, "ERR invalid token");
+        return FIRN_INVALID;
+    }
+    if (out->db != db_short(x->db)) {
+        firn_reply_error(x->out, "ERR the token is of another database");
+        return FIRN_INVALID;
+    }
+    return FIRN_OK;
+}
