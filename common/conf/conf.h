@@ -111,10 +111,10 @@ enum firn_status firn_conf_set(struct firn_settings *s, enum firn_conf_role role
                                struct firn_slice name, struct firn_slice value,
                                struct firn_err *err) FIRN_MUST_USE;
 
-/* CONFIG REWRITE: the text of a config file (`old`, may be empty) with the settings changed at run
- * time put in place: their last line is replaced, earlier ones of the same name go, missing ones
- * are appended; everything else stays. Secrets are never written. FIRN_LIMIT: memory or out's max.
- */
+/* CONFIG REWRITE: the text of a config file (`old`, may be empty) with the node's settings that
+ * were changed at run time: their lines go, new ones are added at the end (behind any include); all
+ * else stays as it is. Secrets and settings kept in the manifest are never written. FIRN_LIMIT:
+ * memory or out's max. */
 enum firn_status firn_conf_rewrite(const struct firn_settings *s, struct firn_slice old,
                                    struct firn_buf *out) FIRN_MUST_USE;
 
