@@ -7,6 +7,8 @@
 #include "lsm/memtable.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -236,6 +238,21 @@ static void bench_key(uint64_t n, enum key_shape shape)
     report(sum ? "making and hashing a key" : "", n);
 }
 
+/* Touch memory and give it back to malloc, which is told to keep it. */
+static void warm_up(size_t bytes)
+{
+    enum { PIECE = 1 << 20 };
+    mallopt(M_MMAP_THRESHOLD, 2 * PIECE);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    size_t n = bytes / PIECE + 1;
+    void **piece = need(calloc(n, sizeof *piece));
+    for (size_t i = 0; i < n; i++)
+        memset(piece[i] = need(malloc(PIECE)), 1, PIECE);
+    while (n)
+        free(piece[--n]);
+    free(piece);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t n = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
@@ -243,6 +260,7 @@ int main(int argc, char **argv)
         fputs("usage: memtable_bench [keys, at least 16]\n", stderr);
         return 2;
     }
+    warm_up(n * 512);
     static const char *const name[] = {"binary keys", "decimal keys, shuffled",
                                        "decimal keys, ascending"};
     for (enum key_shape shape = BINARY; shape <= ASCENDING; shape++) {

@@ -1,12 +1,11 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "format/record.h"
+#include "format/tombs.h"
 #include "lsm/memtable_priv.h"
 
 #define CHUNK_BYTES_MIN ((size_t)16 * 1024)
 #define CHUNK_BYTES_MAX ((size_t)1024 * 1024)
-#define PREFETCH_AHEAD 4
 
 enum firn_status firn_memtable_create(struct firn_memtable **out)
 {
@@ -60,22 +59,10 @@ static void version_fill(struct firn_mt_version *v, struct firn_mt_version *olde
         memcpy(v->value, e->value.data, e->value.len);
 }
 
-static bool kind_lives(uint8_t kind)
-{
-    return kind != FIRN_RECORD_DEL && kind != FIRN_RECORD_EXPIRED;
-}
-
 enum firn_status firn_memtable__catch_up(struct firn_memtable *m)
 {
-    size_t done = 0;
-    enum firn_status st = FIRN_OK;
-    for (; done < m->npending; done++) {
-        if (done + PREFETCH_AHEAD < m->npending)
-            firn_memtable__tree_prefetch(&m->tree, m->pending[done + PREFETCH_AHEAD]);
-        st = firn_memtable__tree_insert(&m->tree, m->pending[done]);
-        if (st != FIRN_OK)
-            break;
-    }
+    size_t done;
+    enum firn_status st = firn_memtable__tree_insert(&m->tree, m->pending, m->npending, &done);
     m->npending -= done;
     if (m->npending)
         memmove(m->pending, m->pending + done, m->npending * sizeof *m->pending);
@@ -91,7 +78,7 @@ static enum firn_status add_version(struct firn_memtable *m, struct firn_mt_key 
     if (!v)
         return FIRN_LIMIT;
     version_fill(v, k->newest, e);
-    m->live += kind_lives(e->kind) - kind_lives(k->newest->kind);
+    m->live += firn_kind_deletes(k->newest->kind) - firn_kind_deletes(e->kind);
     k->newest = v;
     return FIRN_OK;
 }
@@ -116,7 +103,7 @@ static enum firn_status add_key(struct firn_memtable *m, const struct firn_entry
     m->pending[m->npending++] = k;
     m->keys++;
     /* No-ops write no record: a DEL of a key that is not here deletes one further down. */
-    m->live += kind_lives(e->kind) ? 1 : -1;
+    m->live += firn_kind_deletes(e->kind) ? -1 : 1;
     return FIRN_OK;
 }
 
@@ -139,7 +126,7 @@ enum firn_status firn_memtable_add_range(struct firn_memtable *m, struct firn_sl
                                          struct firn_slice end, uint64_t seqno)
 {
     FIRN_ASSERT(!m->frozen);
-    if (end.len && firn_slice_cmp(start, end) >= 0)
+    if (!firn_before_end(start, end))
         return FIRN_OK;
     for (size_t i = 0; i < m->tombs.count; i++)
         if (m->tombs.at[i].seqno > seqno)
@@ -163,10 +150,11 @@ enum firn_status firn_memtable_add_range(struct firn_memtable *m, struct firn_sl
     return FIRN_OK;
 }
 
-const struct firn_range_tomb *firn_tombs_find(const struct firn_range_tomb *t, size_t n,
-                                              struct firn_slice key, uint64_t max_seqno)
+enum firn_status firn_memtable_covering(const struct firn_memtable *m, struct firn_slice key,
+                                        uint64_t max_seqno, struct firn_range_tomb *out)
 {
-    size_t lo = 0, hi = n; /* entries [0, lo) begin at or before key */
+    const struct firn_range_tomb *t = m->tombs.at;
+    size_t lo = 0, hi = m->tombs.count; /* entries [0, lo) begin at or before key */
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (firn_slice_cmp(t[mid].start, key) <= 0)
@@ -174,28 +162,27 @@ const struct firn_range_tomb *firn_tombs_find(const struct firn_range_tomb *t, s
         else
             hi = mid;
     }
-    if (lo == 0 || (t[lo - 1].end.len && firn_slice_cmp(key, t[lo - 1].end) >= 0))
-        return NULL;
-    /* The last fragment's entries lie before lo, lowest seqno last. */
-    const struct firn_range_tomb *best = NULL;
-    for (size_t i = lo; i-- > 0 && t[i].seqno <= max_seqno;) {
-        if (!firn_slice_eq(t[i].start, t[lo - 1].start))
-            break;
-        best = &t[i];
-    }
-    return best;
+    if (lo == 0 || !firn_before_end(key, t[lo - 1].end))
+        return FIRN_ABSENT;
+    /* The fragment's entries end before lo, lowest seqno last. */
+    size_t best = lo;
+    while (best > 0 && t[best - 1].seqno <= max_seqno &&
+           firn_slice_eq(t[best - 1].start, t[lo - 1].start))
+        best--;
+    if (best == lo)
+        return FIRN_ABSENT;
+    *out = t[best];
+    return FIRN_OK;
 }
 
 enum firn_status firn_memtable_get(const struct firn_memtable *m, struct firn_slice key,
                                    uint64_t hash, uint64_t max_seqno, struct firn_entry *out,
                                    uint64_t *covering)
 {
-    if (m->tombs.count) {
-        const struct firn_range_tomb *t =
-            firn_tombs_find(m->tombs.at, m->tombs.count, key, max_seqno);
-        if (t && t->seqno > *covering)
-            *covering = t->seqno;
-    }
+    struct firn_range_tomb t;
+    if (m->tombs.count && firn_memtable_covering(m, key, max_seqno, &t) == FIRN_OK &&
+        t.seqno > *covering)
+        *covering = t.seqno;
     const struct firn_mt_key *k = firn_memtable__hash_find(&m->hash, key, hash);
     if (!k)
         return FIRN_ABSENT;

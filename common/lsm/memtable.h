@@ -61,10 +61,10 @@ firn_memtable_entries(const struct firn_memtable *m); /* versions held, range to
  * seqno that a read may still need, the fragments do not overlap). Borrowed until the next
  * add_range or the last unref. */
 size_t firn_memtable_tombs(const struct firn_memtable *m, const struct firn_range_tomb **out);
-/* The entry of t[0..n), a list as above, with the highest seqno ≤ max_seqno over key; NULL when no
- * such entry covers it. O(log n). */
-const struct firn_range_tomb *firn_tombs_find(const struct firn_range_tomb *t, size_t n,
-                                              struct firn_slice key, uint64_t max_seqno);
+/* The tombstone with the highest seqno ≤ max_seqno over key: OK and *out (its start and end are
+ * those of the fragment; valid as the list is), or ABSENT. O(log n). */
+enum firn_status firn_memtable_covering(const struct firn_memtable *m, struct firn_slice key,
+                                        uint64_t max_seqno, struct firn_range_tomb *out);
 /* By about how many live keys in [start, end) (empty = unbounded) this memtable changes the
  * database, its own range tombstones over older sources not counted. An estimate; O(log n). */
 int64_t firn_memtable_live(const struct firn_memtable *m, struct firn_slice start,

@@ -111,11 +111,10 @@ struct firn_mt_tree {
     unsigned levels;
 };
 
-/* Insert a key that is not there. LIMIT: memory, nothing changed. O(log n). */
-enum firn_status firn_memtable__tree_insert(struct firn_mt_tree *t,
-                                            struct firn_mt_key *key) FIRN_MUST_USE;
-/* Ask the cache for the leaf that key belongs to. */
-void firn_memtable__tree_prefetch(const struct firn_mt_tree *t, const struct firn_mt_key *key);
+/* Insert n keys that are not there. LIMIT: memory; the first *done are in. O(log keys) each; the
+ * cache misses of a group of keys overlap. */
+enum firn_status firn_memtable__tree_insert(struct firn_mt_tree *t, struct firn_mt_key *const *key,
+                                            size_t n, size_t *done) FIRN_MUST_USE;
 /* The leaf and the index of the first key ≥ key (index = count of the leaf when none is in it).
  * NULL when the tree is empty. */
 const struct firn_mt_node *firn_memtable__tree_find(const struct firn_mt_tree *t,

@@ -1,6 +1,7 @@
 /* Range tombstones of the memtable: see memtable_priv.h. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "format/tombs.h"
 #include "lsm/memtable_priv.h"
 
 /* a and b as exclusive ends: the empty one is behind all. */
@@ -9,12 +10,6 @@ static int end_cmp(struct firn_slice a, struct firn_slice b)
     if (a.len == 0 || b.len == 0)
         return (a.len == 0) - (b.len == 0);
     return firn_slice_cmp(a, b);
-}
-
-/* start ≥ end? */
-static bool at_or_behind(struct firn_slice start, struct firn_slice end)
-{
-    return end.len != 0 && firn_slice_cmp(start, end) >= 0;
 }
 
 /* The first entry of the fragment behind the one at i. */
@@ -50,7 +45,7 @@ struct builder {
 static void append(struct builder *b, struct firn_slice start, struct firn_slice end,
                    const uint64_t *added, const struct firn_range_tomb *list, size_t n)
 {
-    if (at_or_behind(start, end))
+    if (!firn_before_end(start, end))
         return;
     struct firn_mt_tombs *o = &b->out;
     size_t frag = o->count;
@@ -99,7 +94,7 @@ enum firn_status firn_memtable__tombs_add(const struct firn_mt_tombs *old,
         struct firn_slice start = old->at[i].start, end = old->at[i].end;
         if (add->start.len) /* an empty start is the least key; as an end it would be unbounded */
             append(&b, start, earlier_end(end, add->start), NULL, old->at + i, e - i);
-        if (left && !at_or_behind(add->start, end)) {
+        if (left && firn_before_end(add->start, end)) {
             if (start.len)
                 append(&b, at, earlier_end(start, add->end), &add->seqno, NULL, 0);
             struct firn_slice from = later(start, add->start);

@@ -2,6 +2,8 @@
 #include "base/assert.h"
 #include "lsm/memtable_priv.h"
 
+#define GROUP 16 /* keys inserted together */
+
 /* The next eight bytes of key behind `skip`, zero-padded: compares as the bytes do, but for ties.
  */
 static uint64_t prefix_of(struct firn_slice key, uint32_t skip)
@@ -206,7 +208,7 @@ static enum firn_status plant(struct firn_mt_tree *t, struct firn_mt_key *key)
     return FIRN_OK;
 }
 
-enum firn_status firn_memtable__tree_insert(struct firn_mt_tree *t, struct firn_mt_key *key)
+static enum firn_status tree_insert(struct firn_mt_tree *t, struct firn_mt_key *key)
 {
     if (!t->root)
         return plant(t, key);
@@ -246,13 +248,41 @@ enum firn_status firn_memtable__tree_insert(struct firn_mt_tree *t, struct firn_
     return FIRN_OK;
 }
 
-void firn_memtable__tree_prefetch(const struct firn_mt_tree *t, const struct firn_mt_key *key)
+/* Find the leaves of n keys, so that the memory of all is on its way before the first is used. */
+static void find_leaves(const struct firn_mt_tree *t, struct firn_mt_key *const *key, size_t n,
+                        struct firn_mt_node **leaf)
 {
-    if (!t->root)
-        return;
-    const char *leaf = (const char *)leaf_of(t, firn_mt_key_slice(key));
-    for (size_t at = 0; at < sizeof(struct firn_mt_node); at += 128)
-        __builtin_prefetch(leaf + at, 1);
+    for (size_t i = 0; i < n; i++) {
+        leaf[i] = leaf_of(t, firn_mt_key_slice(key[i]));
+        for (size_t at = 0; at < sizeof(struct firn_mt_node); at += 128)
+            __builtin_prefetch((const char *)leaf[i] + at, 1);
+    }
+}
+
+enum firn_status firn_memtable__tree_insert(struct firn_mt_tree *t, struct firn_mt_key *const *key,
+                                            size_t n, size_t *done)
+{
+    for (*done = 0; *done < n;) {
+        struct firn_mt_node *leaf[GROUP];
+        size_t group = n - *done < GROUP ? n - *done : GROUP;
+        bool found = t->root != NULL;
+        if (found)
+            find_leaves(t, key + *done, group, leaf);
+        for (size_t i = 0; i < group; i++, (*done)++) {
+            struct firn_mt_key *k = key[*done];
+            if (found && leaf[i]->count < FIRN_MT_FANOUT) {
+                node_put(leaf[i], node_bound(leaf[i], firn_mt_key_slice(k), false), k);
+                t->keys++;
+                t->gen++;
+                continue;
+            }
+            found = false; /* a split: what was found for the rest may be wrong */
+            enum firn_status st = tree_insert(t, k);
+            if (st != FIRN_OK)
+                return st;
+        }
+    }
+    return FIRN_OK;
 }
 
 const struct firn_mt_node *firn_memtable__tree_find(const struct firn_mt_tree *t,

@@ -1,0 +1,258 @@
+#include "base/hash.h"
+#include "base/mem.h"
+#include "format/record.h"
+#include "lsm/memtable.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+static struct firn_slice S(const char *s) {
+    return firn_slice_str(s);
+}
+
+static enum firn_status
+put(struct firn_memtable *m, const char *key, const char *value, uint64_t seqno)
+{
+    struct firn_entry e = {
+        .key = S(key), .value = S(value), .seqno = seqno, .kind = FIRN_RECORD_PUT};
+    return firn_memtable_add(m, &e);
+}
+
+static enum firn_status get(const struct firn_memtable *m, const char *key, uint64_t max_seqno,
+                            struct firn_entry *out, uint64_t *covering)
+{
+    *covering = 0;
+    return firn_memtable_get(m, S(key), firn_xxh3(key, strlen(key)), max_seqno, out, covering);
+}
+
+static struct firn_memtable *make(void)
+{
+    struct firn_memtable *m = NULL;
+    assert_int_equal(firn_memtable_create(&m), FIRN_OK);
+    return m;
+}
+
+static void versions_are_chosen_by_seqno(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    struct firn_entry e;
+    uint64_t covering;
+    assert_int_equal(get(m, "a", UINT64_MAX, &e, &covering), FIRN_ABSENT);
+    assert_int_equal(put(m, "a", "one", 5), FIRN_OK);
+    assert_int_equal(put(m, "a", "three", 9), FIRN_OK);
+    assert_int_equal(put(m, "a", "late", 8), FIRN_INVALID);
+    assert_int_equal(get(m, "a", 4, &e, &covering), FIRN_ABSENT);
+    assert_int_equal(get(m, "a", 8, &e, &covering), FIRN_OK);
+    assert_true(firn_slice_eq(e.value, S("one")) && e.seqno == 5);
+    assert_int_equal(get(m, "a", 9, &e, &covering), FIRN_OK);
+    assert_true(firn_slice_eq(e.value, S("three")) && firn_slice_eq(e.key, S("a")));
+    assert_int_equal(firn_memtable_entries(m), 2);
+    struct firn_entry r = {.key = S("b"), .kind = FIRN_RECORD_RANGEDEL};
+    assert_int_equal(firn_memtable_add(m, &r), FIRN_INVALID);
+    firn_memtable_unref(m);
+}
+
+static void a_range_covers_what_is_older_at_each_seqno(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    struct firn_entry e;
+    uint64_t covering;
+    assert_int_equal(firn_memtable_add_range(m, S("b"), S("f"), 10), FIRN_OK);
+    assert_int_equal(firn_memtable_add_range(m, S("c"), S("c"), 11), FIRN_OK); /* empty */
+    assert_int_equal(firn_memtable_add_range(m, S("d"), S(""), 20), FIRN_OK);
+    assert_int_equal(firn_memtable_add_range(m, S(""), S("c"), 30), FIRN_OK);
+    assert_int_equal(firn_memtable_add_range(m, S("a"), S("b"), 29), FIRN_INVALID);
+    static const struct {
+        const char *key;
+        uint64_t max_seqno, covering;
+    } t[] = {{"b", 9, 0},   {"b", 10, 10},   {"b", 30, 30}, {"a", 29, 0},   {"a", 30, 30},
+             {"c", 99, 10}, {"d", 19, 10},   {"d", 20, 20}, {"ez", 99, 20}, {"f", 19, 0},
+             {"f", 20, 20}, {"zzz", 99, 20}, {"", 99, 30}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(get(m, t[i].key, t[i].max_seqno, &e, &covering), FIRN_ABSENT);
+        assert_int_equal(covering, t[i].covering);
+    }
+    covering = 40;
+    assert_int_equal(firn_memtable_get(m, S("b"), firn_xxh3("b", 1), 99, &e, &covering),
+                     FIRN_ABSENT);
+    assert_int_equal(covering, 40);
+    firn_memtable_unref(m);
+}
+
+static void below_the_horizon_a_newer_range_swallows_older_ones(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    const struct firn_range_tomb *t;
+    char a[8], b[8];
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(a, sizeof a, "k%03u", i * 2);
+        snprintf(b, sizeof b, "k%03u", i * 2 + 1);
+        assert_int_equal(firn_memtable_add_range(m, S(a), S(b), i + 1), FIRN_OK);
+    }
+    assert_int_equal(firn_memtable_tombs(m, &t), 200);
+    assert_int_equal(firn_memtable_add_range(m, S("k"), S("l"), 300), FIRN_OK);
+    assert_int_equal(firn_memtable_tombs(m, &t), 601); /* each twice, and each gap */
+    firn_memtable_horizon(m, 300);
+    firn_memtable_horizon(m, 7); /* does not go back */
+    assert_int_equal(firn_memtable_add_range(m, S("k"), S("l"), 400), FIRN_OK);
+    assert_int_equal(firn_memtable_tombs(m, &t), 2);
+    assert_true(firn_slice_eq(t[0].start, S("k")) && firn_slice_eq(t[0].end, S("l")));
+    assert_true(t[0].seqno == 400 && t[1].seqno == 300);
+    firn_memtable_unref(m);
+}
+
+static void an_iterator_survives_inserts(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    char key[16];
+    for (unsigned i = 0; i < 500; i++) {
+        snprintf(key, sizeof key, "key%05u", i * 10);
+        assert_int_equal(put(m, key, "v", i), FIRN_OK);
+    }
+    struct firn_memtable_iter it, other;
+    struct firn_entry e;
+    for (int reverse = 0; reverse < 2; reverse++) {
+        assert_int_equal(firn_memtable_iter_init(&it, m, 499, reverse), FIRN_OK);
+        firn_memtable_iter_seek(&it, S(""));
+        for (unsigned i = 0; i < 500; i++) {
+            snprintf(key, sizeof key, "key%05u", (reverse ? 499 - i : i) * 10);
+            assert_true(firn_memtable_iter_get(&it, &e) && firn_slice_eq(e.key, S(key)));
+            snprintf(key, sizeof key, "key%05u", i * 10 + 1 + (unsigned)reverse);
+            assert_int_equal(put(m, key, "new", 1000 + i), FIRN_OK);
+            assert_int_equal(firn_memtable_iter_init(&other, m, 499, false), FIRN_OK);
+            firn_memtable_iter_next(&it);
+        }
+        assert_false(firn_memtable_iter_get(&it, &e));
+        firn_memtable_iter_next(&it);
+        assert_false(firn_memtable_iter_get(&it, &e));
+    }
+    assert_int_equal(firn_memtable_freeze(m), FIRN_OK);
+    assert_true(firn_memtable_frozen(m));
+    firn_memtable_unref(m);
+}
+
+static void the_log_range_is_kept(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    struct firn_place first = {0, 0}, last = {0, 0};
+    assert_false(firn_memtable_range(m, &first, &last));
+    firn_memtable_place(m, (struct firn_place){1, 7});
+    firn_memtable_place(m, (struct firn_place){2, 0});
+    assert_true(firn_memtable_range(m, &first, &last));
+    assert_true(first.epoch == 1 && first.slot == 7 && last.epoch == 2 && last.slot == 0);
+    firn_memtable_unref(m);
+}
+
+static void live_keys_are_estimated(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    char key[16];
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(key, sizeof key, "key%05u", i);
+        assert_int_equal(put(m, key, "v", i), FIRN_OK);
+    }
+    struct firn_entry del = {.key = S("elsewhere"), .kind = FIRN_RECORD_DEL, .seqno = 20000};
+    assert_int_equal(firn_memtable_add(m, &del), FIRN_OK);
+    del.key = S("key00007");
+    assert_int_equal(firn_memtable_add(m, &del), FIRN_OK);
+    assert_int_equal(firn_memtable_live(m, S(""), S("")), 9998);
+    int64_t half = firn_memtable_live(m, S("key05000"), S(""));
+    assert_true(half > 4000 && half < 6000);
+    assert_int_equal(firn_memtable_live(m, S("x"), S("")), 0);
+    assert_int_equal(firn_memtable_add_range(m, S(""), S(""), 30000), FIRN_OK);
+    assert_int_equal(firn_memtable_live(m, S(""), S("")), 0);
+    firn_memtable_unref(m);
+}
+
+/* Keys chosen so that hashes share their high bits grow one segment only and are still found. */
+static void colliding_hashes_are_found(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    char key[24];
+    unsigned n = 0;
+    for (unsigned i = 0; n < 3000; i++) {
+        snprintf(key, sizeof key, "c%u", i);
+        if (firn_xxh3(key, strlen(key)) >> 57 == 0x55) {
+            assert_int_equal(put(m, key, key, i), FIRN_OK);
+            n++;
+        }
+    }
+    struct firn_entry e;
+    uint64_t covering;
+    for (unsigned i = 0; n > 0; i++) {
+        snprintf(key, sizeof key, "c%u", i);
+        if (firn_xxh3(key, strlen(key)) >> 57 == 0x55) {
+            assert_int_equal(get(m, key, UINT64_MAX, &e, &covering), FIRN_OK);
+            assert_true(firn_slice_eq(e.value, S(key)));
+            n--;
+        }
+    }
+    assert_true(firn_memtable_bytes(m) < 2000000);
+    firn_memtable_unref(m);
+}
+
+/* Let every n-th allocation fail in turn: what was refused is not there, what was taken is. */
+static void short_memory_loses_nothing(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n < 60; n++) {
+        struct firn_memtable *m = NULL;
+        firn_mem_fail_at(n, 0);
+        enum firn_status st = firn_memtable_create(&m);
+        if (st != FIRN_OK) {
+            assert_int_equal(st, FIRN_LIMIT);
+            firn_mem_fail_at(0, 0);
+            continue;
+        }
+        char key[16];
+        bool in[4000] = {0};
+        uint64_t seqno = 0;
+        for (unsigned i = 0; i < 4000; i++) {
+            snprintf(key, sizeof key, "%u", i * 7919 % 4000);
+            in[i * 7919 % 4000] = put(m, key, key, seqno++) == FIRN_OK;
+            if (i % 500 == 499 && firn_memtable_add_range(m, S("x"), S(key), seqno++) != FIRN_OK)
+                assert_true(n > 1);
+        }
+        struct firn_memtable_iter it;
+        while (firn_memtable_iter_init(&it, m, UINT64_MAX, false) != FIRN_OK)
+            ;
+        firn_mem_fail_at(0, 0);
+        firn_memtable_iter_seek(&it, S(""));
+        struct firn_entry e;
+        unsigned seen = 0, expected = 0;
+        for (; firn_memtable_iter_get(&it, &e); firn_memtable_iter_next(&it))
+            seen++;
+        for (unsigned i = 0; i < 4000; i++) {
+            uint64_t covering;
+            snprintf(key, sizeof key, "%u", i);
+            assert_int_equal(get(m, key, UINT64_MAX, &e, &covering), in[i] ? FIRN_OK : FIRN_ABSENT);
+            expected += in[i];
+        }
+        assert_int_equal(seen, expected);
+        firn_memtable_unref(m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(versions_are_chosen_by_seqno),
+        cmocka_unit_test(a_range_covers_what_is_older_at_each_seqno),
+        cmocka_unit_test(below_the_horizon_a_newer_range_swallows_older_ones),
+        cmocka_unit_test(an_iterator_survives_inserts),
+        cmocka_unit_test(the_log_range_is_kept),
+        cmocka_unit_test(live_keys_are_estimated),
+        cmocka_unit_test(colliding_hashes_are_found),
+        cmocka_unit_test(short_memory_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
