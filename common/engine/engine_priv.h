@@ -16,6 +16,7 @@
 #include "format/key.h"
 #include "format/token.h"
 #include "obs/hist.h"
+#include "resp/parse.h"
 #include "resp/server.h"
 
 #define FIRN_ENGINE_TICK_NS (25 * FIRN_MS) /* how exact the deadlines of parked commands are */
@@ -49,8 +50,6 @@ struct firn_wait {
 struct firn_range {
     struct firn_iter *iter; /* NULL: not open */
     struct firn_buf bounds; /* the bytes of start and end */
-    struct firn_entry held; /* an entry given back by firn_engine__range_unget */
-    bool has_held;
     unsigned steps;      /* in this turn */
     uint64_t count;      /* the handler's: entries taken so far */
     uint64_t bytes;      /* the handler's: bytes taken so far */
@@ -92,7 +91,9 @@ struct firn_session {
     bool was_parked;
     bool fetching;       /* read's done() is to come */
     bool fetch_failed;   /* it came with a bad status, not yet answered */
-    bool reloaded;       /* a 404 was met and the manifest reloaded once */
+    bool reloaded;       /* a 404 was met and the manifest reloaded, once … */
+    bool retried;        /* … and the command tried again on the new view */
+    uint64_t reload_gen; /* the view that named the missing object */
     uint64_t ticket;     /* of the probe begun for it; 0 = none */
     uint64_t draw;       /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
@@ -167,6 +168,7 @@ struct firn_eval {
     const struct firn_slice *argv;
     uint64_t arrival_ns;
     struct firn_view *view; /* set by read_ready and write_ready */
+    struct firn_view *held; /* a reference on it, where old values are used after a write; or NULL */
     uint64_t max_seqno;
     uint64_t now_ms; /* 0 = not taken yet: firn_engine__now */
     uint8_t ns;      /* namespace of the selected database */

@@ -28,7 +28,8 @@ void firn_engine__session_done(struct firn_session *s)
     s->wait.kind = FIRN_WAIT_NONE;
     firn_engine__range_close(s);
     firn_read_clear(&s->read);
-    s->fetching = s->fetch_failed = s->reloaded = s->was_parked = false;
+    s->fetching = s->fetch_failed = s->reloaded = s->retried = false;
+    s->was_parked = false;
     s->ticket = 0;
     s->draw = 0;
     s->commits_done = 0;

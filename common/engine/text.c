@@ -26,51 +26,6 @@ bool firn_engine__parse_u64(struct firn_slice s, uint64_t *out)
     return true;
 }
 
-bool firn_engine__parse_i64(struct firn_slice s, int64_t *out)
-{
-    bool negative = s.len > 0 && s.data[0] == '-';
-    struct firn_slice digits =
-        negative ? firn_slice_of(s.data + 1, s.len - 1) : s;
-    uint64_t v;
-    if (!firn_engine__parse_u64(digits, &v))
-        return false;
-    if (!negative) {
-        if (v > INT64_MAX)
-            return false;
-        *out = (int64_t)v;
-        return true;
-    }
-    if (v == 0 || v > (uint64_t)INT64_MAX + 1)
-        return false;
-    *out = v == (uint64_t)INT64_MAX + 1 ? INT64_MIN : -(int64_t)v;
-    return true;
-}
-
-size_t firn_engine__format_u64(uint64_t v, char out[FIRN_ENGINE_I64_MAX])
-{
-    char digit[20];
-    size_t n = 0;
-    do {
-        digit[n++] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    for (size_t i = 0; i < n; i++)
-        out[i] = digit[n - 1 - i];
-    out[n] = '\0';
-    return n;
-}
-
-size_t firn_engine__format_i64(int64_t v, char out[FIRN_ENGINE_I64_MAX])
-{
-    if (v >= 0)
-        return firn_engine__format_u64((uint64_t)v, out);
-    char digits[FIRN_ENGINE_I64_MAX];
-    size_t n = firn_engine__format_u64(-(uint64_t)v, digits);
-    out[0] = '-';
-    memcpy(out + 1, digits, n + 1);
-    return n + 1;
-}
-
 bool firn_engine__parse_ld(struct firn_slice s, long double *out)
 {
     char text[256];

@@ -7,18 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An integer exactly as Redis's string2ll takes it: decimal, no blanks, no plus, no leading zeros, no
- * "-0", within 64 bits. */
-bool firn_engine__parse_i64(struct firn_slice s, int64_t *out);
-/* The same, not negative. */
+/* A decimal number without sign, blanks or leading zeros, within 64 bits. */
 bool firn_engine__parse_u64(struct firn_slice s, uint64_t *out);
 
-#define FIRN_ENGINE_I64_MAX 21   /* characters of an int64, with a NUL */
-#define FIRN_ENGINE_LD_MAX 5120  /* characters of a long double in plain digits, with a NUL */
-
-/* Decimal text of v and a NUL; returns its length. */
-size_t firn_engine__format_i64(int64_t v, char out[FIRN_ENGINE_I64_MAX]);
-size_t firn_engine__format_u64(uint64_t v, char out[FIRN_ENGINE_I64_MAX]);
+#define FIRN_ENGINE_LD_MAX 5120 /* characters of a long double in plain digits, with a NUL */
 
 /* A floating-point number as Redis's string2ld takes it: all of strtold's forms but NaN, no blanks. */
 bool firn_engine__parse_ld(struct firn_slice s, long double *out);

@@ -194,7 +194,7 @@ static uint32_t find_restart(const struct firn_block *b, struct firn_slice key)
         if (key.len < b->common)
             return BEFORE_ALL;
     }
-    uint64_t p = firn_block__prefix(key, b->common);
+    uint64_t p = firn_key_prefix(key, b->common);
     uint32_t lo = count_below(b->prefix, b->restarts, p);
     if (lo < b->restarts && firn_le64(b->prefix + (size_t)lo * 8) == p)
         return among_equals(b, lo, p, key);
@@ -229,7 +229,7 @@ static enum firn_status scan_group(const struct firn_block *b, uint32_t r, struc
         if (h.shared < same)
             return FIRN_ABSENT; /* grew where the one before was as key: larger */
         size_t left = key.len - same, max = h.rest < left ? h.rest : left;
-        size_t n = firn_block__shared(h.key, key.data + same, max);
+        size_t n = firn_shared_len(h.key, key.data + same, max);
         if (n == left && n == h.rest) {
             set_entry(b, &h, key, out);
             return FIRN_OK;

@@ -84,7 +84,7 @@ enum firn_status firn_block_builder_add(struct firn_block_builder *b, const stru
     if (s != FIRN_OK)
         return s;
     size_t max = b->last.len < e->key.len ? b->last.len : e->key.len;
-    size_t shared = firn_block__shared(b->last.data, e->key.data, max);
+    size_t shared = firn_shared_len(b->last.data, e->key.data, max);
     FIRN_ASSERT(b->count == 0 || shared == b->last.len ||
                 (shared < e->key.len && b->last.data[shared] < e->key.data[shared]));
     FIRN_ASSERT(b->count == 0 || shared < e->key.len);
@@ -147,10 +147,10 @@ static enum firn_status put_trailer(struct firn_block_builder *b)
         return s;
     struct firn_slice first = restart_key(b, 0);
     size_t max = first.len < b->last.len ? first.len : b->last.len;
-    size_t common = firn_block__shared(first.data, b->last.data, max);
+    size_t common = firn_shared_len(first.data, b->last.data, max);
     uint8_t *p = b->raw.data + b->raw.len;
     for (size_t i = 0; i < restarts; i++, p += 8)
-        firn_put_le64(p, firn_block__prefix(restart_key(b, i), common));
+        firn_put_le64(p, firn_key_prefix(restart_key(b, i), common));
     memcpy(p, b->restart.data, b->restart.len);
     p += b->restart.len;
     put_buckets(b, p, buckets);

@@ -54,29 +54,4 @@ static inline struct firn_block__head firn_block__head(const uint8_t *p)
     return h;
 }
 
-/* Length of the prefix that a and b share. */
-static inline size_t firn_block__shared(const uint8_t *a, const uint8_t *b, size_t max)
-{
-    size_t i = 0;
-    for (; i + 8 <= max; i += 8) {
-        uint64_t x = firn_le64(a + i) ^ firn_le64(b + i);
-        if (x)
-            return i + (size_t)__builtin_ctzll(x) / 8;
-    }
-    while (i < max && a[i] == b[i])
-        i++;
-    return i;
-}
-
-/* The 8 bytes of `key` behind its first `skip`, first byte highest, zeros behind its end. */
-static inline uint64_t firn_block__prefix(struct firn_slice key, size_t skip)
-{
-    if (key.len >= skip + 8)
-        return firn_be64(key.data + skip);
-    uint8_t b[8] = {0};
-    if (key.len > skip)
-        memcpy(b, key.data + skip, key.len - skip);
-    return firn_be64(b);
-}
-
 #endif

@@ -2,6 +2,7 @@
 #ifndef FIRN_FORMAT_ENTRY_H
 #define FIRN_FORMAT_ENTRY_H
 
+#include "base/bytes.h"
 #include "base/slice.h"
 #include "format/record.h"
 
@@ -27,5 +28,30 @@ struct firn_range_tomb {
     struct firn_slice start, end;
     uint64_t seqno;
 };
+
+/* Length of the prefix that the first max bytes of a and b share. */
+static inline size_t firn_shared_len(const uint8_t *a, const uint8_t *b, size_t max)
+{
+    size_t i = 0;
+    for (; i + 8 <= max; i += 8) {
+        uint64_t x = firn_le64(a + i) ^ firn_le64(b + i);
+        if (x)
+            return i + (size_t)__builtin_ctzll(x) / 8;
+    }
+    while (i < max && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* The 8 bytes of `key` behind its first `skip`, first byte highest, zeros behind its end. */
+static inline uint64_t firn_key_prefix(struct firn_slice key, size_t skip)
+{
+    if (key.len >= skip + 8)
+        return firn_be64(key.data + skip);
+    uint8_t b[8] = {0};
+    if (key.len > skip)
+        memcpy(b, key.data + skip, key.len - skip);
+    return firn_be64(b);
+}
 
 #endif

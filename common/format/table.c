@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "format/block_priv.h"
 #include "format/objheader.h"
 #include "format/table_priv.h"
 #include "table.pb-c.h"
@@ -286,7 +285,7 @@ static void copy_index(const struct parse *p, struct firn_table_block *block, ui
             .sep_at = sep_at,
             .sep_len = firn_le32(e + 20),
         };
-        prefix[i] = i ? firn_block__prefix(firn_table_sep(m, i), p->common) : 0;
+        prefix[i] = i ? firn_key_prefix(firn_table_sep(m, i), p->common) : 0;
         sep_at += block[i].sep_len;
     }
 }
@@ -396,7 +395,7 @@ uint32_t firn_table_find(const struct firn_table_meta *m, struct firn_slice key)
         if (key.len < m->common)
             return 0;
     }
-    uint64_t p = firn_block__prefix(key, m->common);
+    uint64_t p = firn_key_prefix(key, m->common);
     uint32_t lo = 1 + count_below(m->prefix + 1, m->blocks - 1, p), hi = m->blocks;
     if (lo == m->blocks || m->prefix[lo] != p)
         return lo - 1;

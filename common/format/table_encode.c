@@ -1,7 +1,6 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "format/block_priv.h"
 #include "format/objheader.h"
 #include "format/table_priv.h"
 #include "table.pb-c.h"
@@ -37,7 +36,7 @@ static enum firn_status put_index(const struct firn_table_meta_parts *p, struct 
     if (p->blocks > 1) { /* separators ascend: what the first and the last share, all share */
         size_t first = p->block[1].sep_len, last = p->block[p->blocks - 1].sep_len;
         const uint8_t *at = p->sep.data + p->sep.len - last;
-        common = firn_block__shared(p->sep.data, at, first < last ? first : last);
+        common = firn_shared_len(p->sep.data, at, first < last ? first : last);
     }
     uint8_t *b = out->data + out->len;
     firn_put_le32(b, (uint32_t)p->blocks);

@@ -21,7 +21,7 @@ struct slot {
     const struct firn_env *env;
     enum slot_state state;
     struct firn_batch_header header;
-    enum firn_batch_codec codec;
+    enum firn_codec codec;
     struct firn_buf raw;    /* until encoded */
     struct firn_buf object; /* until durable */
     size_t raw_bytes;
@@ -445,19 +445,26 @@ static uint64_t sent_slots(const struct firn_append *a)
     return n;
 }
 
+uint64_t firn_append_unacked_bytes(const struct firn_append *a)
+{
+    return a->unacked_bytes + a->open.len;
+}
+
+uint64_t firn_append_oldest_ns(const struct firn_append *a)
+{
+    if (inflight(a) > 0)
+        return a->ring[a->durable_slots % FIRN_APPEND_INFLIGHT_MAX]->opened_ns;
+    return a->open_count ? a->open_since_ns : 0;
+}
+
 void firn_append_state(const struct firn_append *a, struct firn_append_state *out)
 {
-    uint64_t oldest = a->open_count ? a->open_since_ns : 0;
-    if (inflight(a) > 0)
-        oldest = a->ring[a->durable_slots % FIRN_APPEND_INFLIGHT_MAX]->opened_ns;
     *out = (struct firn_append_state){
         .open_used = a->open_count > 0,
         .open_slot = a->open_slot,
         .durable_slots = a->durable_slots,
         .sent_slots = sent_slots(a),
         .next_seqno = a->open_seqno + a->open_count,
-        .unacked_bytes = a->unacked_bytes + a->open.len,
-        .oldest_ns = oldest,
         .batches = a->batches,
         .records = a->records,
         .raw_bytes = a->raw_bytes,

@@ -26,7 +26,7 @@ struct firn_append_options {
     uint64_t batch_bytes;     /* wal-batch-bytes: close at this size */
     uint64_t batch_bytes_max; /* (M): no batch is larger */
     unsigned inflight_max;    /* wal-inflight, 1..FIRN_APPEND_INFLIGHT_MAX */
-    enum firn_batch_codec codec;
+    enum firn_codec codec;
 };
 
 struct firn_append_user {
@@ -69,6 +69,12 @@ void firn_append_close_now(struct firn_append *a);
 /* Change the policy of a running pipeline (CONFIG SET). */
 void firn_append_tune(struct firn_append *a, uint64_t interval_ns, uint64_t batch_bytes,
                       unsigned inflight_max);
+
+/* Uncompressed bytes not known durable, the open batch included. O(1). */
+uint64_t firn_append_unacked_bytes(const struct firn_append *a);
+/* Boot clock: when the oldest slot not known durable got its first record; 0 = there is none. O(1).
+ */
+uint64_t firn_append_oldest_ns(const struct firn_append *a);
 
 struct firn_append_state {
     bool open_used;         /* the open batch holds records */

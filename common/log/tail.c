@@ -26,6 +26,7 @@ struct firn_tail {
 
     /* The seal or 404 that waits to be believed. */
     bool end_is_seal;
+    bool end_stale; /* the tail was moved meanwhile: it says nothing any more */
     struct firn_place end_at;
     uint64_t end_sent_ns, end_done_ns;
     int64_t end_date_ms;
@@ -95,6 +96,8 @@ static void believe(struct firn_tail *t)
         probe_ends(t);
         return;
     }
+    if (t->user.sealed)
+        t->user.sealed(t->user.arg, t->end_at);
     firn_slots_seek(t->slots, (struct firn_place){t->end_at.epoch + 1, 0});
     run(t);
 }
@@ -139,7 +142,9 @@ static void manifest_read(struct firn_manifest_read *r)
         return;
     }
     t->user.manifest(t->user.arg, r->manifest);
-    if (vouches(t, r->manifest)) {
+    if (t->end_stale) {
+        run_anew(t);
+    } else if (vouches(t, r->manifest)) {
         t->stats.vouched_read++;
         believe(t);
     } else if (firn_place_cmp(r->manifest->kept, t->end_at) > 0) {
@@ -197,6 +202,7 @@ static void on_slot(void *arg, const struct firn_slot_result *r)
         t->stats.missing++;
         break;
     }
+    t->end_stale = false;
     t->end_is_seal = r->found == FIRN_FOUND_SEAL;
     t->end_at = r->place;
     t->end_sent_ns = r->sent_ns;
@@ -275,6 +281,15 @@ void firn_tail_resume(struct firn_tail *t)
     t->paused = false;
     if (t->state == TAIL_RUNNING)
         firn_slots_run(t->slots);
+}
+
+void firn_tail_seek(struct firn_tail *t, struct firn_place at)
+{
+    firn_slots_seek(t->slots, at);
+    if (t->state == TAIL_VOUCHING)
+        t->end_stale = true;
+    else if (t->state == TAIL_RUNNING)
+        run(t);
 }
 
 struct firn_place firn_tail_at(const struct firn_tail *t)

@@ -37,6 +37,8 @@ struct firn_tail_user {
      * of m (borrowed); the tail goes on at m's floor. false: it could not, ask again after a rest.
      */
     bool (*reload)(void *arg, struct firn_manifest *m);
+    /* The seal that counts of at.epoch lies there (I3), and was believed. May be NULL. */
+    void (*sealed)(void *arg, struct firn_place at);
     /* A probe was believed: the state includes all that was acknowledged before fresh_ns (boot
      * clock), and all tickets up to `ticket` are done. */
     void (*believed)(void *arg, uint64_t fresh_ns, uint64_t ticket);
@@ -64,6 +66,10 @@ void firn_tail_hint(struct firn_tail *t);
 /* Hold back: nothing is applied until resume (the user's memory is at its bound). */
 void firn_tail_pause(struct firn_tail *t);
 void firn_tail_resume(struct firn_tail *t);
+
+/* Go on at another place (the user took a view whose floor is ahead). A run under way begins anew
+ * there. */
+void firn_tail_seek(struct firn_tail *t, struct firn_place at);
 
 /* The next slot wanted: everything before it has been applied. */
 struct firn_place firn_tail_at(const struct firn_tail *t);

@@ -101,6 +101,8 @@ static void epoch_begin(struct firn_takeover *t, struct firn_place at)
 /* The seal that counts in the current epoch is known (I3): on to the next. */
 static void epoch_sealed(struct firn_takeover *t)
 {
+    if (t->user.sealed)
+        t->user.sealed(t->user.arg, t->at);
     epoch_begin(t, (struct firn_place){t->at.epoch + 1, 0});
 }
 

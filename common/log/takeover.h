@@ -28,6 +28,8 @@ struct firn_takeover_user {
      * that. */
     enum firn_status (*apply)(void *arg, const struct firn_batch_header *batch,
                               struct firn_slice records);
+    /* The seal that counts of at.epoch lies there (I3). May be NULL. */
+    void (*sealed)(void *arg, struct firn_place at);
     /* OK: all epochs below ours are sealed and replayed. FENCED: a slot we looked for was
      * collected, so a newer writer serves. CORRUPT, DENIED, INVALID, …: as met, err says where.
      * Called once; the take-over may be freed in it. */

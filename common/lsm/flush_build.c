@@ -39,22 +39,18 @@ static enum firn_status take_table(struct firn_flush_build *f, struct firn_table
     return FIRN_OK;
 }
 
-/* Walk the versions; the first of each key is its newest. */
+/* Walk the keys; the first version of each is its newest. */
 static enum firn_status add_entries(struct firn_flush_build *f, struct firn_table_cut *c,
                                     const struct firn_range_tomb *tomb, size_t tombs)
 {
     struct firn_memtable_iter it;
     struct firn_entry e;
-    struct firn_slice last = {NULL, 0};
     size_t covering = 0;
     enum firn_status s = firn_memtable_iter_init(&it, f->memtable, f->max_seqno, false);
     if (s != FIRN_OK)
         return s;
     firn_memtable_iter_seek(&it, firn_slice_of(NULL, 0));
-    for (; firn_memtable_iter_get(&it, &e); firn_memtable_iter_next(&it)) {
-        if (last.data && firn_slice_eq(last, e.key))
-            continue;
-        last = e.key; /* the memtable's own memory */
+    for (; firn_memtable_iter_get(&it, &e); firn_memtable_iter_skip(&it)) {
         while (covering < tombs && !firn_before_end(e.key, tomb[covering].end))
             covering++;
         if (covering < tombs && firn_slice_cmp(tomb[covering].start, e.key) <= 0 &&

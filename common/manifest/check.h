@@ -10,8 +10,8 @@
  * - I8: partitions are disjoint, in order and cover the key space; the tables of a run are
  * disjoint, in order and within their partition; no l0_upto lies behind the floor;
  * - kept <= floor <= the first slot of the epoch after the writer's;
- * - I10: every table is of an epoch of its role that has been, numbered below that role's
- * watermark; none is both live and garbage for ever (a garbage entry's version is not ahead);
+ * - I10: every table is of an epoch of its role that has been; no garbage was dropped by a version
+ * to come;
  * - times and seqnos: expired_to <= log_time, table seqnos <= seqno_at_floor.
  * OK, or CORRUPT with err saying which rule and where. Cost: linear, one sort-free pass over the
  * tables. */

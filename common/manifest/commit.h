@@ -18,6 +18,8 @@ struct firn_intent {
     bool (*applied)(const struct firn_intent *it, const Firn__Manifest *m);
     void (*done)(struct firn_intent *it);
     void *arg;
+    /* Set by the node before apply(): the manifest the commit builds on. */
+    const Firn__Manifest *current;
     enum firn_role role; /* the role that must still be ours (firn_manifest_hold); 0 = none */
     bool urgent;         /* not delayed by the interval: claims and releases */
 

@@ -59,7 +59,9 @@ enum firn_status firn_edit_flush(Firn__Manifest *m, const struct firn_flush *f,
  * that it has not passed, from the oldest up to the newest one named (I7). The outputs, in key
  * order and disjoint, become one run in the inputs' place (none: the inputs vanish), cut at the
  * partition's bounds. Outputs are tables of this compactor epoch at or above its watermark, adopted
- * ones, or ones that are live already (one object, several slices). */
+ * ones, or ones that are live already (one object, several slices), but none of the
+ * part's own run inputs. Without outputs and L0 inputs, the inputs may be any tables: they are
+ * dropped. A part without inputs only splits. */
 struct firn_compaction_part {
     struct firn_slice start, end; /* the partition, exactly as it is */
     const struct firn_table_name *l0_inputs;
@@ -101,12 +103,18 @@ enum firn_status firn_edit_kept(Firn__Manifest *m, struct firn_place kept,
 void firn_edit_garbage_deleted(Firn__Manifest *m, const struct firn_table_name *names,
                                size_t count);
 
-/* --- checkpoints: of the database at the floor of m's parent, the version that is current until
- * this commit lands */
-/* CONFLICT when the id exists, INVALID for an id that is none (firn_name_id_valid). `source`: id of
- * an existing checkpoint to copy, or NULL. */
-enum firn_status firn_edit_checkpoint_add(Firn__Manifest *m, const char *id, const char *label,
-                                          uint64_t expires_ms, const char *source,
+/* --- checkpoints: of the database at the floor of `current`, the version this commit builds on
+ * (only what was current when the commit landed is kept: I10) */
+struct firn_checkpoint_add {
+    const char *id;
+    const char *label;   /* free text of at most 255 bytes, NULL = "" */
+    const char *source;  /* id of a checkpoint to keep again, NULL = current */
+    uint64_t expires_ms; /* by log time; 0 = never */
+};
+/* CONFLICT when the id exists or the source does not, INVALID for an id that is none
+ * (firn_name_id_valid). */
+enum firn_status firn_edit_checkpoint_add(Firn__Manifest *m, const Firn__Manifest *current,
+                                          const struct firn_checkpoint_add *a,
                                           struct firn_err *err) FIRN_MUST_USE;
 /* Never fails; an unknown id is ignored. */
 void firn_edit_checkpoint_drop(Firn__Manifest *m, const char *id);
@@ -118,5 +126,7 @@ const Firn__Checkpoint *firn_manifest_checkpoint(const Firn__Manifest *m, const 
  * (INTERFACES "Expiry events"). INVALID: unknown name, an (M) setting, a value out of range. */
 enum firn_status firn_edit_setting(Firn__Manifest *m, const char *name, const char *value,
                                    struct firn_err *err) FIRN_MUST_USE;
+/* Has the setting this value? False for names that are no (C) setting. */
+bool firn_manifest_setting_is(const Firn__Manifest *m, const char *name, const char *value);
 
 #endif

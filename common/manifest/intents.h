@@ -42,6 +42,31 @@ struct firn_compaction_intent {
 };
 void firn_manifest_compaction(struct firn_manifest_node *n, struct firn_compaction_intent *it);
 
+/* Merge the partition that starts at `start` with its right neighbour, as the held compactor.
+ * Applied iff no partition starts where the neighbour did. */
+struct firn_partition_merge_intent {
+    struct firn_intent base;
+    struct firn_slice start;     /* of the left one */
+    struct firn_slice neighbour; /* start of the right one */
+};
+void firn_manifest_partition_merge(struct firn_manifest_node *n,
+                                   struct firn_partition_merge_intent *it);
+
+/* Give up adopted tables, as the held compactor. Applied iff none is adopted any more. */
+struct firn_unadopt_intent {
+    struct firn_intent base;
+    const struct firn_table_name *names;
+    size_t count;
+};
+void firn_manifest_unadopt(struct firn_manifest_node *n, struct firn_unadopt_intent *it);
+
+/* The writer undertakes another heartbeat, as the held writer. Applied iff it has the value. */
+struct firn_heartbeat_intent {
+    struct firn_intent base;
+    uint64_t heartbeat_kept_ms;
+};
+void firn_manifest_heartbeat(struct firn_manifest_node *n, struct firn_heartbeat_intent *it);
+
 /* Raise kept (0,0: leave it) and forget deleted garbage, as the held compactor. Applied iff kept is
  * at or behind it and none of the names is left in garbage. */
 struct firn_collect_intent {
@@ -55,8 +80,7 @@ void firn_manifest_collect(struct firn_manifest_node *n, struct firn_collect_int
 /* Add or drop a checkpoint; needs no role. Applied iff its id is there, or gone. */
 struct firn_checkpoint_intent {
     struct firn_intent base;
-    const char *id, *label, *source; /* label "", source NULL where there is none */
-    uint64_t expires_ms;
+    struct firn_checkpoint_add add; /* drop: its id alone */
     bool drop;
 };
 void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,

@@ -115,16 +115,18 @@ struct firn_command_entry {
     bool own;                                /* of this room's table */
     struct firn_command_stat stat;
     /* --- private */
-    uint64_t key; /* first 8 bytes of the lower-case (sub)name */
-    uint32_t name_len;
+    uint64_t key;           /* first 8 bytes of the lower-case (sub)name */
+    uint32_t name_len;      /* of the (sub)name */
+    uint32_t number;        /* place in the registry, from 1 */
+    uint32_t parent_number; /* of the parent; 0 = none */
 };
 
 struct firn_registry;
 
 enum firn_status firn_registry_create(struct firn_registry **out) FIRN_MUST_USE;
 void firn_registry_free(struct firn_registry *g);
-/* Add n commands with their subcommands. INVALID: a name is there already or too long (asserts
- * nothing: err says which). LIMIT: memory. */
+/* Add n commands with their subcommands. INVALID: a name is there already or too long, or its
+ * arguments' text is malformed: err says which. LIMIT: memory. */
 enum firn_status firn_registry_add(struct firn_registry *g, const struct firn_command *table,
                                    size_t n, bool own, struct firn_err *err) FIRN_MUST_USE;
 /* The command of that name, ASCII case ignored, or NULL. O(1), no allocation. */
@@ -133,15 +135,19 @@ struct firn_command_entry *firn_registry_find(struct firn_registry *g, struct fi
 struct firn_command_entry *firn_registry_find_sub(struct firn_registry *g,
                                                   const struct firn_command_entry *parent,
                                                   struct firn_slice name);
+/* By full name: "get", "client|list"; NULL = none. */
+struct firn_command_entry *firn_registry_find_full(struct firn_registry *g, struct firn_slice name);
 /* The entry argv names: the subcommand's where the command has subcommands and argc > 1. NULL:
  * unknown command, or (with *parent set) unknown subcommand. A command that has subcommands and was
  * given none is itself. */
 struct firn_command_entry *firn_registry_resolve(struct firn_registry *g, size_t argc,
                                                  const struct firn_slice *argv,
                                                  struct firn_command_entry **parent);
+/* Commands of first rank, as COMMAND COUNT counts them. */
+size_t firn_registry_commands(const struct firn_registry *g);
 /* All entries in the order they were added, subcommands behind their parent. */
 size_t firn_registry_count(const struct firn_registry *g);
-struct firn_command_entry *firn_registry_at(struct firn_registry *g, size_t i);
+struct firn_command_entry *firn_registry_at(const struct firn_registry *g, size_t i);
 void firn_registry_reset_stats(struct firn_registry *g);
 
 bool firn_command_arity_ok(const struct firn_command *cmd, size_t argc);

@@ -53,9 +53,8 @@ void firn_reply_bool(struct firn_reply *r, bool v);     /* :0 :1 or #f #t */
 void firn_reply_verbatim(struct firn_reply *r, const char ext[3], struct firn_slice s);
 void firn_reply_bignum(struct firn_reply *r, const char *digits);
 
-/* For counts known only afterwards: keep a place for an array header of up to 999,999,999 elements,
- * then fill it. The headers of nested deferred arrays are filled innermost first. O(bytes between).
- */
+/* For counts known only afterwards: mark the place of an array header, append the elements, then
+ * insert it. Of nested ones the innermost is filled first. O(bytes between). */
 size_t firn_reply_defer_array(struct firn_reply *r);
 void firn_reply_fill_array(struct firn_reply *r, size_t place, size_t n);
 

@@ -1,0 +1,278 @@
+/* GET, SET and their kin: one key, its whole value. */
+#include "engine/cmd_priv.h"
+#include "engine/expire_priv.h"
+#include "engine/text_priv.h"
+
+#include "base/hash.h"
+
+/* ---- GET */
+
+enum firn_status firn_engine__cmd_get(struct firn_eval *x)
+{
+    struct firn_entry v;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &v);
+    firn_engine__count_lookup(x, st);
+    if (st == FIRN_OK)
+        firn_reply_bulk(x->out, v.value);
+    else if (st == FIRN_ABSENT)
+        firn_reply_null(x->out);
+    else
+        return st;
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__cmd_strlen(struct firn_eval *x)
+{
+    struct firn_entry v;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &v);
+    firn_engine__count_lookup(x, st);
+    if (st != FIRN_OK && st != FIRN_ABSENT)
+        return st;
+    firn_reply_i64(x->out, st == FIRN_OK ? (int64_t)v.value.len : 0);
+    return FIRN_OK;
+}
+
+/* ---- SET */
+
+enum set_condition { SET_ALWAYS, SET_NX, SET_XX, SET_IFEQ, SET_IFNE, SET_IFDEQ, SET_IFDNE };
+
+struct set_options {
+    enum set_condition condition;
+    size_t condition_arg; /* of IFEQ … */
+    bool get;
+    struct firn_ttl ttl;
+};
+
+static enum set_condition condition_of(const struct firn_eval *x, size_t i)
+{
+    static const struct {
+        const char *word;
+        enum set_condition condition;
+    } known[] = {
+        {"nx", SET_NX},     {"xx", SET_XX},       {"ifeq", SET_IFEQ},
+        {"ifne", SET_IFNE}, {"ifdeq", SET_IFDEQ}, {"ifdne", SET_IFDNE},
+    };
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (firn_engine__arg_is(x, i, known[k].word))
+            return known[k].condition;
+    return SET_ALWAYS;
+}
+
+static enum firn_status parse_set(struct firn_eval *x, struct set_options *o)
+{
+    *o = (struct set_options){0};
+    for (size_t i = 3; i < x->argc; i++) {
+        enum set_condition condition = condition_of(x, i);
+        if (condition != SET_ALWAYS) {
+            if (o->condition != SET_ALWAYS && (o->condition != condition || condition >= SET_IFEQ))
+                return firn_engine__syntax_error(x);
+            o->condition = condition;
+            if (condition >= SET_IFEQ && ++i >= x->argc)
+                return firn_engine__syntax_error(x);
+            o->condition_arg = i;
+        } else if (firn_engine__arg_is(x, i, "get")) {
+            o->get = true;
+        } else if (!firn_engine__ttl_option(x, &i, true, false, &o->ttl)) {
+            return firn_engine__syntax_error(x);
+        }
+    }
+    return FIRN_OK;
+}
+
+static bool digest_equals(struct firn_slice value, struct firn_slice hex)
+{
+    static const char digit[] = "0123456789abcdef";
+    uint64_t h = firn_xxh3(value.data, value.len);
+    if (hex.len != 16)
+        return false;
+    for (size_t i = 0; i < 16; i++) {
+        uint8_t c = hex.data[i];
+        uint8_t lower = c >= 'A' && c <= 'F' ? (uint8_t)(c | 0x20) : c;
+        if (lower != (uint8_t)digit[(h >> (60 - 4 * i)) & 15])
+            return false;
+    }
+    return true;
+}
+
+/* INTERFACES: on a missing key IFEQ and IFDEQ fail, IFNE and IFDNE hold. */
+static bool condition_holds(enum set_condition condition, bool found, struct firn_slice value,
+                            struct firn_slice arg)
+{
+    switch (condition) {
+    case SET_ALWAYS:
+        return true;
+    case SET_NX:
+        return !found;
+    case SET_XX:
+        return found;
+    case SET_IFEQ:
+        return found && firn_slice_eq(value, arg);
+    case SET_IFNE:
+        return !found || !firn_slice_eq(value, arg);
+    case SET_IFDEQ:
+        return found && digest_equals(value, arg);
+    case SET_IFDNE:
+        return !found || !digest_equals(value, arg);
+    }
+    return false;
+}
+
+/* Put with a time to live that may lie in the past already: then the key is deleted at once. */
+static enum firn_status put_until(struct firn_eval *x, struct firn_slice key, struct firn_slice value,
+                                  uint64_t expiry_ms, enum firn_event event)
+{
+    if (expiry_ms && expiry_ms <= firn_engine__now(x))
+        return firn_engine__del(x, key, FIRN_EVENT_DEL);
+    return firn_engine__put(x, key, value, expiry_ms, event);
+}
+
+static void reply_old(struct firn_eval *x, bool found, const struct firn_entry *old)
+{
+    if (found)
+        firn_reply_bulk(x->out, old->value);
+    else
+        firn_reply_null(x->out);
+}
+
+static enum firn_status set_with_options(struct firn_eval *x)
+{
+    struct set_options o;
+    enum firn_status st = parse_set(x, &o);
+    if (st != FIRN_OK)
+        return st;
+    uint64_t expiry_ms = 0;
+    bool has_expiry = o.ttl.option != FIRN_TTL_NONE && o.ttl.option != FIRN_TTL_KEEP;
+    if (has_expiry)
+        st = firn_engine__ttl_ms(x, o.ttl.option, o.ttl.arg, &expiry_ms);
+    if (st == FIRN_OK)
+        st = firn_engine__check_value(x, x->argv[2].len);
+    if (st != FIRN_OK)
+        return st;
+    struct firn_entry old = {0};
+    bool found = false;
+    if (o.condition != SET_ALWAYS || o.get || o.ttl.option == FIRN_TTL_KEEP) {
+        st = firn_engine__get(x, x->argv[1], &old);
+        if (st != FIRN_OK && st != FIRN_ABSENT)
+            return st;
+        found = st == FIRN_OK;
+    }
+    if (!condition_holds(o.condition, found, old.value, x->argv[o.condition_arg])) {
+        st = firn_engine__noop(x);
+        if (st == FIRN_OK)
+            reply_old(x, found && o.get, &old);
+        return st;
+    }
+    if (o.ttl.option == FIRN_TTL_KEEP && found)
+        expiry_ms = old.expiry_ms;
+    st = put_until(x, x->argv[1], x->argv[2], expiry_ms,
+                   has_expiry ? FIRN_EVENT_SET_EXPIRE : FIRN_EVENT_SET);
+    if (st != FIRN_OK)
+        return st;
+    if (o.get)
+        reply_old(x, found, &old);
+    else
+        firn_reply_ok(x->out);
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__cmd_set(struct firn_eval *x)
+{
+    if (x->argc > 3)
+        return set_with_options(x);
+    enum firn_status st = firn_engine__put(x, x->argv[1], x->argv[2], 0, FIRN_EVENT_SET);
+    if (st == FIRN_OK)
+        firn_reply_ok(x->out);
+    return st;
+}
+
+enum firn_status firn_engine__cmd_setnx(struct firn_eval *x)
+{
+    struct firn_entry old;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &old);
+    if (st == FIRN_OK)
+        return firn_engine__noop_i64(x, 0);
+    if (st != FIRN_ABSENT)
+        return st;
+    st = firn_engine__put(x, x->argv[1], x->argv[2], 0, FIRN_EVENT_SET);
+    if (st == FIRN_OK)
+        firn_reply_i64(x->out, 1);
+    return st;
+}
+
+static enum firn_status set_for(struct firn_eval *x, enum firn_ttl_option option)
+{
+    uint64_t expiry_ms;
+    enum firn_status st = firn_engine__ttl_ms(x, option, 2, &expiry_ms);
+    if (st == FIRN_OK)
+        st = put_until(x, x->argv[1], x->argv[3], expiry_ms, FIRN_EVENT_SET_EXPIRE);
+    if (st == FIRN_OK)
+        firn_reply_ok(x->out);
+    return st;
+}
+
+enum firn_status firn_engine__cmd_setex(struct firn_eval *x)
+{
+    return set_for(x, FIRN_TTL_EX);
+}
+
+enum firn_status firn_engine__cmd_psetex(struct firn_eval *x)
+{
+    return set_for(x, FIRN_TTL_PX);
+}
+
+/* ---- read and write at once */
+
+enum firn_status firn_engine__cmd_getset(struct firn_eval *x)
+{
+    struct firn_entry old;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &old);
+    if (st != FIRN_OK && st != FIRN_ABSENT)
+        return st;
+    bool found = st == FIRN_OK;
+    st = firn_engine__put(x, x->argv[1], x->argv[2], 0, FIRN_EVENT_SET);
+    if (st == FIRN_OK)
+        reply_old(x, found, &old);
+    return st;
+}
+
+enum firn_status firn_engine__cmd_getdel(struct firn_eval *x)
+{
+    struct firn_entry old;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &old);
+    if (st == FIRN_ABSENT)
+        return firn_engine__noop_null(x);
+    if (st == FIRN_OK)
+        st = firn_engine__del(x, x->argv[1], FIRN_EVENT_DEL);
+    if (st == FIRN_OK)
+        firn_reply_bulk(x->out, old.value);
+    return st;
+}
+
+/* Change nothing but the time to live of a value just read. */
+static enum firn_status retime(struct firn_eval *x, const struct firn_entry *v, struct firn_ttl ttl)
+{
+    if (ttl.option == FIRN_TTL_PERSIST)
+        return v->expiry_ms
+                   ? firn_engine__put(x, x->argv[1], v->value, 0, FIRN_EVENT_PERSIST)
+                   : firn_engine__noop(x);
+    uint64_t expiry_ms;
+    enum firn_status st = firn_engine__ttl_ms(x, ttl.option, ttl.arg, &expiry_ms);
+    return st == FIRN_OK ? put_until(x, x->argv[1], v->value, expiry_ms, FIRN_EVENT_EXPIRE) : st;
+}
+
+enum firn_status firn_engine__cmd_getex(struct firn_eval *x)
+{
+    struct firn_ttl ttl = {0};
+    for (size_t i = 2; i < x->argc; i++)
+        if (!firn_engine__ttl_option(x, &i, false, true, &ttl))
+            return firn_engine__syntax_error(x);
+    struct firn_entry v;
+    enum firn_status st = firn_engine__get(x, x->argv[1], &v);
+    if (st == FIRN_ABSENT)
+        return firn_engine__noop_null(x);
+    if (st == FIRN_OK)
+        st = ttl.option == FIRN_TTL_NONE ? firn_engine__noop(x) : retime(x, &v, ttl);
+    if (st == FIRN_OK)
+        firn_reply_bulk(x->out, v.value);
+    return st;
+}

@@ -1,0 +1,181 @@
+/* The evaluation of one command: what it needs first, its handler, and what follows from the answer. */
+#include "engine/engine_priv.h"
+
+static firn_handler_fn handler_of(const struct firn_command *cmd)
+{
+    return (firn_handler_fn)cmd->fn;
+}
+
+uint64_t firn_engine__now(struct firn_eval *x)
+{
+    if (!x->now_ms)
+        x->now_ms = x->db->now_ms(x->db);
+    return x->now_ms;
+}
+
+enum firn_status firn_engine__syntax_error(struct firn_eval *x)
+{
+    firn_reply_error(x->out, "ERR syntax error");
+    return FIRN_INVALID;
+}
+
+enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *out)
+{
+    if (firn_parse_i64(x->argv[i], out))
+        return FIRN_OK;
+    firn_reply_error(x->out, "ERR value is not an integer or out of range");
+    return FIRN_INVALID;
+}
+
+/* A command that looks at data without writing: it needs a state to read (I6). */
+static bool reads_state(const struct firn_command *cmd)
+{
+    return (cmd->flags & FIRN_CMD_READONLY) && !(cmd->id & FIRN_TRAIT_LOCAL);
+}
+
+enum firn_status firn_engine__run(struct firn_eval *x)
+{
+    enum firn_status st = FIRN_OK;
+    if (x->s->fetch_failed)
+        st = firn_engine__fetch_result(x);
+    if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_WRITE))
+        st = firn_engine__write_ready(x);
+    else if (st == FIRN_OK && reads_state(x->cmd) && !firn_engine__range_is_open(x->s))
+        st = firn_engine__read_ready(x); /* an open range keeps the state it began with */
+    return st == FIRN_OK ? handler_of(x->cmd)(x) : st;
+}
+
+/* A status that no handler has answered itself. */
+static void answer_failure(struct firn_eval *x, enum firn_status st)
+{
+    const struct firn_err *why = firn_read_err(&x->s->read);
+    const char *text = why && why->text[0] ? why->text : firn_status_name(st);
+    switch (st) {
+    case FIRN_CORRUPT:
+        x->e->stat.corrupt++;
+        firn_reply_error(x->out, "KVCORRUPT %s; nothing was applied", text);
+        return;
+    case FIRN_LIMIT:
+        x->e->stat.busy++;
+        firn_reply_error(x->out, "KVBUSY out of memory; nothing was applied, it is safe to retry");
+        return;
+    case FIRN_FENCED:
+        x->e->stat.readonly++;
+        firn_reply_error(x->out, "READONLY a newer writer serves this database");
+        return;
+    default:
+        x->e->stat.fetch_errors++;
+        firn_reply_error(x->out, "KVBUSY the store could not be read: %s; nothing was applied, "
+                                 "it is safe to retry", text);
+    }
+}
+
+static void note_parked_end(struct firn_eval *x)
+{
+    struct firn_engine *e = x->e;
+    const struct firn_read *r = &x->s->read;
+    uint64_t took = firn_boot_ns(x->db->env) - x->arrival_ns;
+    firn_hist_add(&e->stat.parked_ns, took);
+    if (r->trips) {
+        e->stat.cold_reads++;
+        e->stat.cold_trips += r->trips;
+        e->stat.cold_gets += r->gets;
+        e->stat.cold_bytes += r->fetched_bytes;
+        firn_hist_add(&e->stat.trips, r->trips);
+    }
+    if (took >= FIRN_SLOWLOG_NS)
+        firn_engine__slowlog_add(&e->slowlog, x->s->c, x->cmd, x->argc, x->argv, took,
+                                 firn_wall_ms(x->db->env));
+}
+
+/* Nothing was done: wait for the misses of the read, or for what the handler named. */
+static enum firn_exec park(struct firn_eval *x, size_t mark)
+{
+    struct firn_session *s = x->s;
+    x->out->buf.len = mark;
+    if (s->wait.kind == FIRN_WAIT_NONE) {
+        bool write = x->cmd->flags & FIRN_CMD_WRITE;
+        const struct firn_settings *set = x->db->settings;
+        s->wait.kind = FIRN_WAIT_FETCH;
+        firn_engine__fetch_start(s, x->arrival_ns + (write ? set->commit_timeout_ns
+                                                           : set->read_timeout_ns));
+    }
+    firn_engine__park(x);
+    return FIRN_EXEC_PARK;
+}
+
+static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t mark)
+{
+    struct firn_session *s = x->s;
+    firn_engine__group_reset(&x->e->group);
+    if (st == FIRN_AGAIN)
+        return park(x, mark);
+    if (st != FIRN_OK && st != FIRN_INVALID)
+        answer_failure(x, st);
+    else if (x->out->buf.len == mark && !x->out->failed)
+        firn_reply_error(x->out, "ERR internal error: '%s' made no reply", x->cmd->name);
+    if (x->gated)
+        firn_conn_gate(s->c, &x->gate);
+    if (s->was_parked)
+        note_parked_end(x);
+    firn_engine__session_done(s);
+    if (s->ahead_left && --s->ahead_left == 0 && !s->ahead_fetching)
+        firn_read_clear(&s->ahead);
+    return FIRN_EXEC_DONE;
+}
+
+enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct firn_command *cmd,
+                                 size_t argc, const struct firn_slice *argv)
+{
+    struct firn_engine *e = engine;
+    struct firn_session *s = *firn_conn_session(c);
+    struct firn_reply *out = firn_conn_out(c);
+    if (!s) {
+        firn_reply_error(out, "ERR out of memory");
+        firn_conn_close(c, true);
+        return FIRN_EXEC_DONE;
+    }
+    struct firn_eval x = {
+        .e = e,
+        .db = e->db,
+        .s = s,
+        .cmd = cmd,
+        .out = out,
+        .argc = argc,
+        .argv = argv,
+        .arrival_ns = firn_conn_arrival_ns(c),
+        .ns = (uint8_t)(FIRN_NS_DB0 + firn_conn_db(c)),
+        .durable = !e->db->writable || firn_engine__ack(s) == FIRN_ACK_DURABLE,
+    };
+    size_t mark = out->buf.len;
+    s->wait.kind = FIRN_WAIT_NONE;
+    firn_list_remove(&s->wait.link);
+    if (s->fetching) { /* resumed before its fetch ended: go on waiting for that */
+        s->wait.kind = FIRN_WAIT_FETCH;
+        return FIRN_EXEC_PARK;
+    }
+    enum firn_status st = firn_engine__run(&x);
+    enum firn_exec r = finish(&x, st, mark);
+    firn_view_unref(x.held);
+    return r;
+}
+
+void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
+                            size_t argc, const struct firn_slice *argv)
+{
+    struct firn_engine *e = engine;
+    struct firn_session *s = *firn_conn_session(c);
+    if (!s || s->ahead_fetching || !e->db->view)
+        return;
+    bool write = cmd->flags & FIRN_CMD_WRITE;
+    if (write ? !e->db->writable || !(cmd->id & FIRN_TRAIT_READS) : !reads_state(cmd))
+        return;
+    if ((cmd->id & FIRN_TRAIT_OPTIONS) && argc == (size_t)(cmd->arity < 0 ? -cmd->arity : cmd->arity))
+        return;
+    s->ahead_left++;
+    firn_engine__read_ahead(s, cmd, argc, argv);
+    if (!firn_read_wants(&s->ahead) || !firn_list_empty(&s->ahead_link))
+        return;
+    firn_list_push(&e->ahead, &s->ahead_link);
+    firn_defer(e->db->env, &e->ahead_defer);
+}

@@ -1,0 +1,69 @@
+/* Ordered walks over live keys for SCAN, KEYS, DBSIZE, KV.RANGE …: one moment of the database (a view and a
+ * seqno) from the first entry to the last, over as many parks as it takes. */
+#include "engine/engine_priv.h"
+
+#define STEPS_PER_TURN 4096 /* entries looked at before the loop gets its turn */
+
+static enum firn_status put_bounds(struct firn_range *r, const struct firn_range_bounds *b,
+                                   struct firn_iter_options *o)
+{
+    uint8_t start_ns = b->ns, end_ns = b->ns;
+    size_t end_len = b->end.len;
+    if (!end_len)
+        end_ns++; /* unbounded: up to the next namespace */
+    r->bounds.len = 0;
+    enum firn_status st = firn_buf_append(&r->bounds, &start_ns, 1);
+    if (st == FIRN_OK)
+        st = firn_buf_append(&r->bounds, b->start.data, b->start.len);
+    if (st == FIRN_OK)
+        st = firn_buf_append(&r->bounds, &end_ns, 1);
+    if (st == FIRN_OK)
+        st = firn_buf_append(&r->bounds, b->end.data, end_len);
+    if (st != FIRN_OK)
+        return st;
+    o->start = firn_slice_of(r->bounds.data, 1 + b->start.len);
+    o->end = firn_slice_of(r->bounds.data + 1 + b->start.len, 1 + end_len);
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__range_open(struct firn_eval *x, const struct firn_range_bounds *b)
+{
+    struct firn_range *r = &x->s->range;
+    struct firn_iter_options o = {
+        .reverse = b->reverse,
+        .keys_only = b->keys_only,
+        /* later writes must not show up half-way, so never "all" */
+        .max_seqno = x->max_seqno < x->db->applied_seqno ? x->max_seqno : x->db->applied_seqno,
+        .now_ms = firn_engine__now(x),
+    };
+    firn_engine__range_close(x->s);
+    enum firn_status st = put_bounds(r, b, &o);
+    if (st == FIRN_OK)
+        st = firn_iter_create(x->view, &x->s->read, &o, &r->iter);
+    return st;
+}
+
+enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out)
+{
+    struct firn_range *r = &x->s->range;
+    if (++r->steps > STEPS_PER_TURN) {
+        r->steps = 0;
+        struct firn_wait w = {.kind = FIRN_WAIT_TURN};
+        return firn_engine__await(x, &w);
+    }
+    return firn_iter_next(r->iter, out);
+}
+
+void firn_engine__range_close(struct firn_session *s)
+{
+    struct firn_range *r = &s->range;
+    if (!r->iter)
+        return;
+    firn_iter_free(r->iter);
+    r->iter = NULL;
+    r->steps = 0;
+    r->count = r->bytes = r->seen = r->expires = r->next_expiry_ms = 0;
+    firn_reply_clear(&r->rows);
+    firn_buf_clear(&r->bounds);
+    firn_buf_clear(&r->last);
+}

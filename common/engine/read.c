@@ -1,0 +1,246 @@
+/* Reads: the state they are served from (I6), values of keys, fetches. */
+#include "engine/engine_priv.h"
+
+/* ---- freshness */
+
+/* A read with F > 0 that was served from a state older than max(0, min(F/2, F - 2 x p99 of a probe)) begins
+ * the next probe, so that reads to come need not wait for it (PROTOCOL "Tailing and freshness"). */
+static void hint_probe(struct firn_eval *x, uint64_t freshness)
+{
+    struct firn_db *db = x->db;
+    uint64_t age = x->arrival_ns > db->fresh_ns ? x->arrival_ns - db->fresh_ns : 0;
+    uint64_t early = 2 * db->probe_p99_ns;
+    uint64_t limit = freshness > early ? freshness - early : 0;
+    if (limit > freshness / 2)
+        limit = freshness / 2;
+    if (age > limit)
+        db->vt->probe_hint(db);
+}
+
+enum firn_status firn_engine__fresh_ready(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    struct firn_session *s = x->s;
+    uint64_t freshness = firn_engine__freshness(s);
+    uint64_t need = x->arrival_ns > freshness ? x->arrival_ns - freshness : 0;
+    if (db->fresh_ns && db->fresh_ns >= need) {
+        if (freshness)
+            hint_probe(x, freshness);
+        return FIRN_OK;
+    }
+    if (s->ticket && db->probe_done >= s->ticket)
+        return FIRN_OK;
+    if (!s->ticket)
+        s->ticket = db->vt->probe(db);
+    struct firn_wait w = {
+        .kind = FIRN_WAIT_FRESH,
+        .fresh_ns = need,
+        .ticket = s->ticket,
+        .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
+    };
+    return firn_engine__await(x, &w);
+}
+
+enum firn_status firn_engine__read_ready(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    struct firn_session *s = x->s;
+    if (x->durable && s->wrote_gate > db->durable_gate && !db->fenced) {
+        struct firn_wait w = {
+            .kind = FIRN_WAIT_OWN,
+            .gate = s->wrote_gate,
+            .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
+        };
+        return firn_engine__await(x, &w);
+    }
+    enum firn_status st = firn_engine__fresh_ready(x);
+    if (st != FIRN_OK)
+        return st;
+    if (db->fresh_ns)
+        firn_hist_add(&x->e->stat.state_age_ns,
+                      x->arrival_ns > db->fresh_ns ? x->arrival_ns - db->fresh_ns : 0);
+    x->view = db->view;
+    x->max_seqno = x->durable ? db->durable_seqno : UINT64_MAX;
+    return FIRN_OK;
+}
+
+/* ---- values */
+
+enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user, struct firn_slice *out)
+{
+    if (user.len > FIRN_USER_KEY_MAX) {
+        firn_reply_error(x->out, "ERR key of %zu bytes is longer than %d", user.len,
+                         FIRN_USER_KEY_MAX);
+        return FIRN_INVALID;
+    }
+    x->e->key[0] = x->ns;
+    if (user.len)
+        memcpy(x->e->key + 1, user.data, user.len);
+    *out = firn_slice_of(x->e->key, user.len + 1);
+    return FIRN_OK;
+}
+
+/* What an earlier step of this command did to the key: OK, ABSENT (deleted), AGAIN (nothing). */
+static enum firn_status get_from_group(struct firn_eval *x, struct firn_slice key,
+                                       struct firn_entry *out)
+{
+    const struct firn_record *r;
+    enum firn_status st = firn_engine__group_find(&x->e->group, key, &r);
+    if (st != FIRN_OK)
+        return st == FIRN_ABSENT ? FIRN_AGAIN : st;
+    if (r->kind != FIRN_RECORD_PUT)
+        return FIRN_ABSENT;
+    *out = (struct firn_entry){
+        .value = r->value, .expiry_ms = r->expiry_ms, .kind = FIRN_RECORD_PUT};
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user, struct firn_entry *out)
+{
+    struct firn_slice key;
+    enum firn_status st = firn_engine__key(x, user, &key);
+    if (st != FIRN_OK)
+        return st;
+    if (x->e->group.n) {
+        st = get_from_group(x, key, out);
+        if (st != FIRN_AGAIN)
+            return st;
+    }
+    st = firn_view_get(x->view, &x->s->read, key, x->max_seqno, out);
+    if (st == FIRN_OK && out->expiry_ms && out->expiry_ms <= firn_engine__now(x)) {
+        x->e->stat.expired_hidden++;
+        return FIRN_ABSENT;
+    }
+    return st;
+}
+
+enum firn_status firn_engine__gather(struct firn_eval *x, size_t first, size_t step, size_t n)
+{
+    enum firn_status worst = FIRN_OK;
+    struct firn_entry ignored;
+    for (size_t i = 0; i < n; i++) {
+        struct firn_slice key;
+        enum firn_status st = firn_engine__key(x, x->argv[first + i * step], &key);
+        if (st == FIRN_OK)
+            st = firn_view_get(x->view, &x->s->read, key, x->max_seqno, &ignored);
+        if (st == FIRN_AGAIN)
+            worst = st;
+        else if (st != FIRN_OK && st != FIRN_ABSENT)
+            return st;
+    }
+    return worst;
+}
+
+void firn_engine__count_lookup(struct firn_eval *x, enum firn_status st)
+{
+    if (st == FIRN_OK)
+        x->e->stat.hits++;
+    else if (st == FIRN_ABSENT)
+        x->e->stat.misses++;
+}
+
+/* ---- fetches */
+
+static void fetch_done(struct firn_read *r)
+{
+    struct firn_session *s = r->arg;
+    s->fetching = false;
+    s->fetch_failed = firn_read_status(r) != FIRN_OK;
+    firn_conn_resume(s->c);
+}
+
+void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns)
+{
+    FIRN_ASSERT(firn_read_wants(&s->read));
+    s->fetching = true;
+    firn_read_fetch(&s->read, deadline_ns, fetch_done, s);
+}
+
+/* A 404: the object was compacted away under this view and a newer manifest names something else. Reload it
+ * once and evaluate anew on the new view; one that still names a missing object is damaged. */
+static enum firn_status retry_on_new_view(struct firn_eval *x)
+{
+    struct firn_session *s = x->s;
+    struct firn_db *db = x->db;
+    if (s->retried)
+        return FIRN_CORRUPT;
+    if (!s->reloaded) {
+        s->reloaded = true;
+        s->reload_gen = db->view_gen;
+        x->e->stat.reloads++;
+        db->vt->reload_view(db);
+    }
+    if (db->view_gen == s->reload_gen) {
+        if (db->view_error.text[0]) {
+            firn_reply_error(x->out, "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
+                             db->view_error.text);
+            return FIRN_INVALID;
+        }
+        struct firn_wait w = {
+            .kind = FIRN_WAIT_VIEW,
+            .view_gen = s->reload_gen,
+            .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
+        };
+        return firn_engine__await(x, &w);
+    }
+    s->retried = true;
+    firn_engine__range_close(s);
+    firn_read_clear(&s->read);
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__fetch_result(struct firn_eval *x)
+{
+    enum firn_status st = firn_read_status(&x->s->read);
+    if (st == FIRN_ABSENT)
+        st = retry_on_new_view(x);
+    if (st != FIRN_AGAIN)
+        x->s->fetch_failed = false;
+    return st;
+}
+
+/* ---- fetching for commands to come */
+
+void firn_engine__read_ahead(struct firn_session *s, const struct firn_command *cmd, size_t argc,
+                             const struct firn_slice *argv)
+{
+    struct firn_engine *e = s->e;
+    struct firn_key_ref ref[64];
+    size_t n = firn_command_keys(cmd, argc, argv, ref, sizeof ref / sizeof *ref);
+    if (n == FIRN_KEYS_INVALID)
+        return;
+    if (n > sizeof ref / sizeof *ref)
+        n = sizeof ref / sizeof *ref;
+    for (size_t i = 0; i < n; i++) {
+        struct firn_slice user = argv[ref[i].index];
+        if (user.len > FIRN_USER_KEY_MAX)
+            continue;
+        e->key[0] = (uint8_t)(FIRN_NS_DB0 + firn_conn_db(s->c));
+        if (user.len)
+            memcpy(e->key + 1, user.data, user.len);
+        struct firn_entry ignored;
+        /* Only the misses it notes matter here; what it finds is found again by the command. */
+        (void)(firn_view_get(e->db->view, &s->ahead, firn_slice_of(e->key, user.len + 1), UINT64_MAX,
+                             &ignored) == FIRN_OK);
+    }
+}
+
+static void ahead_done(struct firn_read *r)
+{
+    struct firn_session *s = r->arg;
+    s->ahead_fetching = false;
+    if (!s->ahead_left)
+        firn_read_clear(r); /* those it was for have gone by: they failed or fetched for themselves */
+}
+
+void firn_engine__fetch_ahead(void *engine)
+{
+    struct firn_engine *e = engine;
+    uint64_t deadline = firn_boot_ns(e->db->env) + e->db->settings->read_timeout_ns;
+    FIRN_LIST_EACH (it, nx, &e->ahead) {
+        struct firn_session *s = FIRN_CONTAINER(it, struct firn_session, ahead_link);
+        firn_list_remove(&s->ahead_link);
+        s->ahead_fetching = true;
+        firn_read_fetch(&s->ahead, deadline, ahead_done, s);
+    }
+}

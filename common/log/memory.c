@@ -1,0 +1,186 @@
+#include "log/memory.h"
+
+/* What is the memtable's of a record; false for kinds that change no key. */
+static bool entry_of(const struct firn_record *rec, uint64_t seqno, struct firn_entry *out)
+{
+    *out = (struct firn_entry){
+        .key = rec->key,
+        .value = rec->value,
+        .seqno = seqno,
+        .expiry_ms = rec->expiry_ms,
+        .kind = rec->kind,
+    };
+    switch (rec->kind) {
+    case FIRN_RECORD_DEDUP: /* a value like any other, in a namespace of its own */
+        out->kind = FIRN_RECORD_PUT;
+        return true;
+    case FIRN_RECORD_EXPIRED: /* its event is delivered from the log; to a read it is a deletion */
+        out->kind = FIRN_RECORD_DEL;
+        return true;
+    case FIRN_RECORD_PUT:
+    case FIRN_RECORD_DEL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at)
+{
+    struct firn_memtable *t;
+    enum firn_status s = firn_memtable_create(&t);
+    if (s != FIRN_OK)
+        return s;
+    m->part[0] = (struct firn_memory_part){.table = t, .first = at, .end = at};
+    m->parts = 1;
+    return FIRN_OK;
+}
+
+void firn_memory_deinit(struct firn_memory *m)
+{
+    for (size_t i = 0; i < m->parts; i++)
+        firn_memtable_unref(m->part[i].table);
+    m->parts = 0;
+}
+
+enum firn_status firn_memory_reset(struct firn_memory *m, struct firn_place at)
+{
+    struct firn_memtable *t;
+    enum firn_status s = firn_memtable_create(&t);
+    if (s != FIRN_OK)
+        return s;
+    firn_memory_deinit(m);
+    m->part[0] = (struct firn_memory_part){.table = t, .first = at, .end = at};
+    m->parts = 1;
+    return FIRN_OK;
+}
+
+enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record *rec,
+                                 uint64_t seqno, struct firn_place place)
+{
+    struct firn_memory_part *p = firn_memory_active(m);
+    struct firn_entry e;
+    enum firn_status s = FIRN_OK;
+    if (rec->kind == FIRN_RECORD_RANGEDEL)
+        s = firn_memtable_add_range(p->table, rec->key, rec->end_key, seqno);
+    else if (entry_of(rec, seqno, &e))
+        s = firn_memtable_add(p->table, &e);
+    if (s != FIRN_OK)
+        return s;
+    p->raw_bytes += firn_record_size(rec);
+    p->last_seqno = seqno;
+    if (firn_place_cmp(p->end, place) <= 0) {
+        firn_memtable_place(p->table, place);
+        p->end = (struct firn_place){place.epoch, place.slot + 1};
+        p->slots++;
+    }
+    return FIRN_OK;
+}
+
+enum firn_status firn_memory_apply(struct firn_memory *m, const struct firn_batch_header *batch,
+                                   struct firn_slice records)
+{
+    struct firn_record_cursor c;
+    struct firn_record rec;
+    enum firn_status s;
+    firn_record_begin(&c, records, batch->first_seqno);
+    while ((s = firn_record_next(&c, &rec, NULL)) == FIRN_OK) {
+        s = firn_memory_put(m, &rec, rec.seqno, batch->place);
+        if (s != FIRN_OK)
+            return s;
+    }
+    if (s != FIRN_ABSENT)
+        return s;
+    struct firn_memory_part *p = firn_memory_active(m);
+    p->last_seqno = batch->first_seqno + batch->count - 1; /* skipped kinds count, too */
+    firn_memory_slot_ends(m, batch->place, batch->log_time_ms);
+    return FIRN_OK;
+}
+
+void firn_memory_slot_ends(struct firn_memory *m, struct firn_place place, uint64_t log_time_ms)
+{
+    struct firn_memory_part *p = firn_memory_active(m);
+    if (firn_place_cmp(p->end, place) <= 0) {
+        p->end = (struct firn_place){place.epoch, place.slot + 1};
+        p->slots++;
+    }
+    if (log_time_ms > p->log_time_ms)
+        p->log_time_ms = log_time_ms;
+}
+
+void firn_memory_reaches(struct firn_memory *m, struct firn_place at)
+{
+    struct firn_memory_part *p = firn_memory_active(m);
+    if (firn_place_cmp(p->end, at) < 0)
+        p->end = at;
+}
+
+enum firn_status firn_memory_rotate(struct firn_memory *m)
+{
+    struct firn_memory_part *p = firn_memory_active(m);
+    if (firn_place_eq(p->first, p->end))
+        return FIRN_OK;
+    if (m->parts == FIRN_MEMORY_PARTS_MAX)
+        return FIRN_LIMIT;
+    struct firn_memtable *t;
+    enum firn_status s = firn_memtable_create(&t);
+    if (s != FIRN_OK)
+        return s;
+    s = firn_memtable_freeze(p->table);
+    if (s != FIRN_OK) {
+        firn_memtable_unref(t);
+        return s;
+    }
+    m->part[m->parts++] = (struct firn_memory_part){.table = t, .first = p->end, .end = p->end};
+    return FIRN_OK;
+}
+
+void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor)
+{
+    size_t n = 0;
+    while (n + 1 < m->parts && firn_place_cmp(m->part[n].end, floor) <= 0)
+        firn_memtable_unref(m->part[n++].table);
+    if (n) {
+        m->parts -= n;
+        memmove(m->part, m->part + n, m->parts * sizeof m->part[0]);
+    }
+}
+
+struct firn_memory_part *firn_memory_oldest_frozen(struct firn_memory *m)
+{
+    return m->parts > 1 ? &m->part[0] : NULL;
+}
+
+uint64_t firn_memory_raw_bytes(const struct firn_memory *m)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < m->parts; i++)
+        n += m->part[i].raw_bytes;
+    return n;
+}
+
+uint64_t firn_memory_slots(const struct firn_memory *m)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < m->parts; i++)
+        n += m->part[i].slots;
+    return n;
+}
+
+uint64_t firn_memory_bytes(const struct firn_memory *m)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < m->parts; i++)
+        n += firn_memtable_bytes(m->part[i].table);
+    return n;
+}
+
+enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *lsm,
+                                  struct firn_manifest *manifest, struct firn_view **out,
+                                  struct firn_err *err)
+{
+    struct firn_memtable *newest_first[FIRN_MEMORY_PARTS_MAX];
+    for (size_t i = 0; i < m->parts; i++)
+        newest_first[i] = m->part[m->parts - 1 - i].table;
+    return firn_view_create(lsm, manifest, newest_first, m->parts, out, err);
+}

@@ -1,0 +1,73 @@
+/* The part of the log that a node holds in memory: memtables in log order, the newest one taking
+ * records, the others frozen, until the manifest's floor has passed them. What a writer fills by
+ * its writes and a reader by tailing. Loop thread only (frozen memtables may be read by jobs that
+ * hold a reference). */
+#ifndef FIRN_LOG_MEMORY_H
+#define FIRN_LOG_MEMORY_H
+
+#include "format/batch.h"
+#include "format/record.h"
+#include "lsm/memtable.h"
+#include "lsm/view.h"
+
+/* A memtable and the log range in it. */
+struct firn_memory_part {
+    struct firn_memtable *table;
+    struct firn_place first, end; /* slots held: [first, end); equal: none */
+    uint64_t slots;               /* batches begun in it */
+    uint64_t raw_bytes;           /* uncompressed record bytes */
+    uint64_t last_seqno;          /* newest seqno of its records, marks and messages included */
+    uint64_t log_time_ms;         /* of its last slot */
+};
+
+#define FIRN_MEMORY_PARTS_MAX 256
+
+struct firn_memory {
+    struct firn_memory_part part[FIRN_MEMORY_PARTS_MAX]; /* oldest first; the last one is active */
+    size_t parts;
+};
+
+/* Begin with one empty active memtable whose first slot will be `at`. LIMIT: memory. */
+enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
+void firn_memory_deinit(struct firn_memory *m);
+/* Forget everything and begin anew at `at`. LIMIT: memory; then nothing has changed. */
+enum firn_status firn_memory_reset(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
+
+/* Put one record with its seqno, of slot `place`, into the active memtable. Kinds that are no state
+ * (messages, group marks) only count. LIMIT: memory, nothing was put. */
+enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record *rec,
+                                 uint64_t seqno, struct firn_place place) FIRN_MUST_USE;
+/* All records of a checked batch. LIMIT: memory; a prefix may have been put, and putting the same
+ * batch again is harmless. CORRUPT, INVALID: as firn_record_next. */
+enum firn_status firn_memory_apply(struct firn_memory *m, const struct firn_batch_header *batch,
+                                   struct firn_slice records) FIRN_MUST_USE;
+/* Slot `place` was closed at log_time: the active part now ends behind it. */
+void firn_memory_slot_ends(struct firn_memory *m, struct firn_place place, uint64_t log_time_ms);
+
+/* Everything before `at` is known: the active part reaches up to it, though no slot may lie
+ * between. */
+void firn_memory_reaches(struct firn_memory *m, struct firn_place at);
+
+/* Freeze the active memtable and begin another whose first slot is where that one ends; one of an
+ * empty log range stays. LIMIT: memory, or FIRN_MEMORY_PARTS_MAX; nothing changed then. */
+enum firn_status firn_memory_rotate(struct firn_memory *m) FIRN_MUST_USE;
+/* Drop frozen parts that end at or before the floor: they are in tables. */
+void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor);
+
+static inline struct firn_memory_part *firn_memory_active(struct firn_memory *m)
+{
+    return &m->part[m->parts - 1];
+}
+/* The oldest part if it is frozen, else NULL. */
+struct firn_memory_part *firn_memory_oldest_frozen(struct firn_memory *m);
+/* Sums over all parts. */
+uint64_t firn_memory_raw_bytes(const struct firn_memory *m);
+uint64_t firn_memory_slots(const struct firn_memory *m);
+uint64_t firn_memory_bytes(const struct firn_memory *m);
+
+/* A view of the manifest's tables and these memtables. As firn_view_create. */
+enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *lsm,
+                                  struct firn_manifest *manifest, struct firn_view **out,
+                                  struct firn_err *err) FIRN_MUST_USE;
+
+#endif

@@ -1,0 +1,273 @@
+#include "manifest/intents.h"
+
+#include "manifest/edit_priv.h"
+
+/* Each struct begins with its intent. */
+#define OF(type, it) ((type *)(void *)(it))
+#define OF_CONST(type, it) ((const type *)(const void *)(it))
+
+static void submit(struct firn_manifest_node *n, struct firn_intent *it,
+                   enum firn_status (*apply)(struct firn_intent *, Firn__Manifest *,
+                                             struct firn_err *),
+                   bool (*applied)(const struct firn_intent *, const Firn__Manifest *), int role)
+{
+    it->apply = apply;
+    it->applied = applied;
+    it->role = (enum firn_role)role;
+    firn_manifest_commit(n, it);
+}
+
+/* ---- claims and releases */
+
+static enum firn_status claim_apply(struct firn_intent *it, Firn__Manifest *m, struct firn_err *err)
+{
+    struct firn_claim_intent *c = OF(struct firn_claim_intent, it);
+    uint64_t held = firn_manifest_role(m, c->claim.role)->epoch;
+    if (m->state != FIRN__DATABASE_STATE__LIVE)
+        return firn_fail(err, FIRN_CONFLICT, "the database has been dropped");
+    if (c->expect && held != c->expect_epoch)
+        return firn_fail(err, FIRN_CONFLICT, "epoch %llu has been claimed meanwhile",
+                         (unsigned long long)held);
+    enum firn_status st = firn_edit_claim(m, &c->claim, err);
+    if (st == FIRN_OK)
+        c->epoch = held + 1;
+    return st;
+}
+
+/* H10: by epoch and process nonce, never by node id. */
+static bool claim_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_claim_intent *c = OF_CONST(struct firn_claim_intent, it);
+    return c->epoch != 0 &&
+           firn_manifest_role_is(m, c->claim.role, c->epoch, &c->claim.process_nonce);
+}
+
+void firn_manifest_claim(struct firn_manifest_node *n, struct firn_claim_intent *it)
+{
+    it->base.urgent = true;
+    it->epoch = 0;
+    submit(n, &it->base, claim_apply, claim_applied, 0);
+}
+
+static enum firn_status release_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    (void)err;
+    return firn_edit_release(m, OF(struct firn_release_intent, it)->role);
+}
+
+static bool release_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_release_intent *r = OF_CONST(struct firn_release_intent, it);
+    const Firn__Role *role = firn_manifest_role(m, r->role);
+    return role->epoch == r->epoch && role->process_nonce.len == 0;
+}
+
+void firn_manifest_release(struct firn_manifest_node *n, struct firn_release_intent *it)
+{
+    it->base.urgent = true;
+    submit(n, &it->base, release_apply, release_applied, it->role);
+}
+
+/* ---- the writer */
+
+static enum firn_status flush_apply(struct firn_intent *it, Firn__Manifest *m, struct firn_err *err)
+{
+    return firn_edit_flush(m, &OF(struct firn_flush_intent, it)->flush, err);
+}
+
+/* H13: the presence of its tables would prove nothing. */
+static bool flush_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    return firn_place_cmp(firn_place_of(m->floor),
+                          OF_CONST(struct firn_flush_intent, it)->flush.end) >= 0;
+}
+
+void firn_manifest_flush(struct firn_manifest_node *n, struct firn_flush_intent *it)
+{
+    submit(n, &it->base, flush_apply, flush_applied, FIRN_ROLE_WRITER);
+}
+
+static enum firn_status heartbeat_apply(struct firn_intent *it, Firn__Manifest *m,
+                                        struct firn_err *err)
+{
+    (void)err;
+    firn_edit_heartbeat_kept(m, OF(struct firn_heartbeat_intent, it)->heartbeat_kept_ms);
+    return FIRN_OK;
+}
+
+static bool heartbeat_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    return m->writer->heartbeat_kept_ms ==
+           OF_CONST(struct firn_heartbeat_intent, it)->heartbeat_kept_ms;
+}
+
+void firn_manifest_heartbeat(struct firn_manifest_node *n, struct firn_heartbeat_intent *it)
+{
+    submit(n, &it->base, heartbeat_apply, heartbeat_applied, FIRN_ROLE_WRITER);
+}
+
+static enum firn_status drop_apply(struct firn_intent *it, Firn__Manifest *m, struct firn_err *err)
+{
+    (void)it;
+    (void)err;
+    m->state = FIRN__DATABASE_STATE__DROPPED;
+    return FIRN_OK;
+}
+
+static bool drop_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    (void)it;
+    return m->state == FIRN__DATABASE_STATE__DROPPED;
+}
+
+void firn_manifest_drop(struct firn_manifest_node *n, struct firn_intent *it)
+{
+    submit(n, it, drop_apply, drop_applied, FIRN_ROLE_WRITER);
+}
+
+/* ---- the compactor */
+
+static enum firn_status compaction_apply(struct firn_intent *it, Firn__Manifest *m,
+                                         struct firn_err *err)
+{
+    return firn_edit_compaction(m, &OF(struct firn_compaction_intent, it)->compaction, err);
+}
+
+static bool compaction_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    return firn_compaction_applied(m, &OF_CONST(struct firn_compaction_intent, it)->compaction);
+}
+
+void firn_manifest_compaction(struct firn_manifest_node *n, struct firn_compaction_intent *it)
+{
+    submit(n, &it->base, compaction_apply, compaction_applied, FIRN_ROLE_COMPACTOR);
+}
+
+static enum firn_status merge_apply(struct firn_intent *it, Firn__Manifest *m, struct firn_err *err)
+{
+    return firn_edit_partition_merge(m, OF(struct firn_partition_merge_intent, it)->start, err);
+}
+
+static bool merge_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    struct firn_slice gone = OF_CONST(struct firn_partition_merge_intent, it)->neighbour;
+    for (size_t i = 0; i < m->n_partitions; i++)
+        if (firn_slice_eq(firn_pb_slice(&m->partitions[i]->start), gone))
+            return false;
+    return true;
+}
+
+void firn_manifest_partition_merge(struct firn_manifest_node *n,
+                                   struct firn_partition_merge_intent *it)
+{
+    submit(n, &it->base, merge_apply, merge_applied, FIRN_ROLE_COMPACTOR);
+}
+
+static enum firn_status unadopt_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    const struct firn_unadopt_intent *u = OF(struct firn_unadopt_intent, it);
+    (void)err;
+    return firn_edit_unadopt(m, u->names, u->count);
+}
+
+static bool unadopt_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_unadopt_intent *u = OF_CONST(struct firn_unadopt_intent, it);
+    for (size_t i = 0; i < m->n_adopted; i++) {
+        struct firn_table_name name = firn_table_name_of(m->adopted[i]);
+        for (size_t k = 0; k < u->count; k++)
+            if (firn_table_name_eq(&u->names[k], &name))
+                return false;
+    }
+    return true;
+}
+
+void firn_manifest_unadopt(struct firn_manifest_node *n, struct firn_unadopt_intent *it)
+{
+    submit(n, &it->base, unadopt_apply, unadopt_applied, FIRN_ROLE_COMPACTOR);
+}
+
+static enum firn_status collect_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    const struct firn_collect_intent *c = OF(struct firn_collect_intent, it);
+    firn_edit_garbage_deleted(m, c->deleted, c->ndeleted);
+    return firn_edit_kept(m, c->kept, err);
+}
+
+static bool collect_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_collect_intent *c = OF_CONST(struct firn_collect_intent, it);
+    for (size_t k = 0; k < c->ndeleted; k++)
+        if (firn_manifest__in_garbage(m, &c->deleted[k]))
+            return false;
+    return firn_place_cmp(firn_place_of(m->kept), c->kept) >= 0;
+}
+
+void firn_manifest_collect(struct firn_manifest_node *n, struct firn_collect_intent *it)
+{
+    submit(n, &it->base, collect_apply, collect_applied, FIRN_ROLE_COMPACTOR);
+}
+
+/* ---- people */
+
+static enum firn_status checkpoint_apply(struct firn_intent *it, Firn__Manifest *m,
+                                         struct firn_err *err)
+{
+    const struct firn_checkpoint_intent *c = OF(struct firn_checkpoint_intent, it);
+    if (!c->drop)
+        return firn_edit_checkpoint_add(m, it->current, &c->add, err);
+    firn_edit_checkpoint_drop(m, c->add.id);
+    return FIRN_OK;
+}
+
+static bool checkpoint_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_checkpoint_intent *c = OF_CONST(struct firn_checkpoint_intent, it);
+    return (firn_manifest_checkpoint(m, c->add.id) == NULL) == c->drop;
+}
+
+void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,
+                                     struct firn_checkpoint_intent *it)
+{
+    submit(n, &it->base, checkpoint_apply, checkpoint_applied, 0);
+}
+
+static enum firn_status setting_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    const struct firn_setting_intent *s = OF(struct firn_setting_intent, it);
+    return firn_edit_setting(m, s->name, s->value, err);
+}
+
+static bool setting_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    const struct firn_setting_intent *s = OF_CONST(struct firn_setting_intent, it);
+    return firn_manifest_setting_is(m, s->name, s->value);
+}
+
+void firn_manifest_setting(struct firn_manifest_node *n, struct firn_setting_intent *it)
+{
+    submit(n, &it->base, setting_apply, setting_applied, 0);
+}
+
+static enum firn_status promote_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    const char *node = OF(struct firn_promote_intent, it)->node_id;
+    if (node[0] && !firn_name_id_valid(firn_slice_str(node)))
+        return firn_fail(err, FIRN_INVALID, "\"%.80s\" cannot be a node id", node);
+    return firn_pb_set_string(&m->promote_node, node);
+}
+
+static bool promote_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    return strcmp(m->promote_node, OF_CONST(struct firn_promote_intent, it)->node_id) == 0;
+}
+
+void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it)
+{
+    submit(n, &it->base, promote_apply, promote_applied, 0);
+}

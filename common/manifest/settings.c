@@ -1,0 +1,43 @@
+#include "manifest/settings.h"
+
+#include "base/mem.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+void firn_settings_to_manifest(const struct firn_settings *s, Firn__Settings *out)
+{
+    firn__settings__init(out);
+    out->batch_bytes_max = s->batch_bytes_max;
+    out->value_max = s->value_max_bytes;
+    out->block_bytes = s->block_bytes;
+    out->empty_value_deletes = s->empty_value == FIRN_EMPTY_DELETES;
+    out->unflushed_bytes_max = s->unflushed_bytes_max;
+    out->wal_slots_max = s->wal_slots_max;
+    out->wal_grace_ms = s->wal_grace_ns / NS_PER_MS;
+    out->clock_skew_max_ms = s->clock_skew_max_ns / NS_PER_MS;
+    out->notify_keyspace_events = s->notify_keyspace_events;
+    out->history_ms = s->history_ns / NS_PER_MS;
+    out->dedup_ttl_ms = s->dedup_ttl_ns / NS_PER_MS;
+    out->heartbeat_ms = s->heartbeat_ns / NS_PER_MS;
+}
+
+enum firn_status firn_settings_from_manifest(struct firn_settings *s, const Firn__Settings *pb)
+{
+    s->batch_bytes_max = pb->batch_bytes_max;
+    s->value_max_bytes = pb->value_max;
+    s->block_bytes = pb->block_bytes;
+    s->empty_value = pb->empty_value_deletes ? FIRN_EMPTY_DELETES : FIRN_EMPTY_KEEPS;
+    s->unflushed_bytes_max = pb->unflushed_bytes_max;
+    s->wal_slots_max = pb->wal_slots_max;
+    s->wal_grace_ns = pb->wal_grace_ms * NS_PER_MS;
+    s->clock_skew_max_ns = pb->clock_skew_max_ms * NS_PER_MS;
+    s->history_ns = pb->history_ms * NS_PER_MS;
+    s->dedup_ttl_ns = pb->dedup_ttl_ms * NS_PER_MS;
+    s->heartbeat_ns = pb->heartbeat_ms * NS_PER_MS;
+    char *notify = firn_strdup(pb->notify_keyspace_events ? pb->notify_keyspace_events : "");
+    if (!notify)
+        return FIRN_LIMIT;
+    firn_free(s->notify_keyspace_events);
+    s->notify_keyspace_events = notify;
+    return FIRN_OK;
+}

@@ -1,0 +1,70 @@
+/* Inside the reader.
+ *   reader_core.c    life: opening, serving, ending
+ *   reader_tail.c    what the tail delivers: memory, views, freshness
+ *   reader_report.c  metrics, INFO, readiness */
+#ifndef FIRN_READER_PRIV_H
+#define FIRN_READER_PRIV_H
+
+#include "reader/reader_core.h"
+
+#include "engine/db.h"
+#include "engine/engine.h"
+#include "log/memory.h"
+#include "log/seals.h"
+#include "log/tail.h"
+
+enum reader_state { READER_NEW, READER_OPENING, READER_SERVING, READER_ENDING, READER_ENDED };
+
+struct firn_reader {
+    struct firn_db db;
+    struct firn_settings *settings;
+    struct firn_obs *obs;
+    struct firn_reader_user user;
+    enum reader_state state;
+    bool failed;
+    struct firn_err err;
+
+    struct firn_manifest_node *mnode;
+    struct firn_manifest *manifest; /* of the current view; our reference */
+    struct firn_manifest_read open_read;
+    struct firn_timer open_retry;
+    struct firn_manifest_read view_read; /* for a newer view: memory is long, or a table is gone */
+    bool view_reading;
+    bool view_must; /* a read met a missing table: take the newest view even if slots are skipped */
+    uint64_t view_asked_ns;
+    struct firn_tail *tail;
+    struct firn_memory memory;
+    struct firn_engine *engine;
+    uint16_t port;
+    struct firn_place want; /* furthest place that somebody waits for */
+    struct firn_timer want_timer;
+    uint64_t probe_began_ns; /* of the probe under way */
+    struct firn_hist probe_time;
+    struct firn_seals seals; /* the seals that were believed */
+
+    unsigned pending;
+    struct firn_defer end_defer;
+    struct firn_collector metrics;
+    uint64_t views_taken, reloads;
+    uint64_t newest_log_time_ms;
+};
+
+/* --- reader_core.c */
+void firn_reader__finish(struct firn_reader *r, bool failed, const struct firn_err *err);
+
+/* --- reader_tail.c */
+enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest *m,
+                                    struct firn_err *err);
+uint64_t firn_reader__probe(struct firn_db *db);
+void firn_reader__probe_hint(struct firn_db *db);
+void firn_reader__reload_view(struct firn_db *db);
+void firn_reader__want_place(struct firn_db *db, struct firn_place place);
+bool firn_reader__place_lost(struct firn_db *db, struct firn_place place);
+uint64_t firn_reader__now_ms(struct firn_db *db);
+void firn_reader__tail_init(struct firn_reader *r);
+
+/* --- reader_report.c */
+void firn_reader__info(struct firn_db *db, const char *section, struct firn_buf *out);
+void firn_reader__report_init(struct firn_reader *r);
+
+#endif

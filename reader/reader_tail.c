@@ -1,0 +1,316 @@
+#include "reader/reader_priv.h"
+
+#include "base/assert.h"
+
+/* A reader's memtables are frozen this often, so that the oldest can go soon after a flush. */
+#define PART_BYTES ((uint64_t)16 * 1024 * 1024)
+#define PART_SLOTS 256
+/* Least time between manifest reads made only to shorten memory. */
+#define VIEW_READ_NS (1 * FIRN_SEC)
+/* Nodes that wait for a place look again this often. */
+#define AHEAD_SHARE 4
+
+uint64_t firn_reader__now_ms(struct firn_db *db)
+{
+    uint64_t now = firn_wall_ms(db->env);
+    return now > db->log_time_ms ? now : db->log_time_ms;
+}
+
+/* --- views */
+
+static enum firn_status install(struct firn_reader *r, struct firn_manifest *m,
+                                struct firn_err *err)
+{
+    struct firn_view *v;
+    enum firn_status s = firn_memory_view(&r->memory, r->db.lsm, m, &v, err);
+    if (s != FIRN_OK)
+        return s;
+    firn_view_unref(r->db.view);
+    r->db.view = v;
+    r->db.view_gen++;
+    r->views_taken++;
+    if (m != r->manifest) {
+        firn_manifest_ref(m);
+        firn_manifest_unref(r->manifest);
+        r->manifest = m;
+    }
+    const Firn__Role *writer = m->pb->writer;
+    size_t n = writer->address ? strlen(writer->address) : 0;
+    if (n >= sizeof r->db.writer_addr)
+        n = 0;
+    memcpy(r->db.writer_addr, writer->address, n);
+    r->db.writer_addr[n] = '\0';
+    if (m->pb->log_time_ms > r->db.log_time_ms)
+        r->db.log_time_ms = m->pb->log_time_ms;
+    return FIRN_OK;
+}
+
+static void not_built(struct firn_reader *r, enum firn_status s, const struct firn_err *err)
+{
+    firn_log_event(&r->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
+                   firn_status_name(s), err->text);
+}
+
+/* Drop all memory and stand at m's floor: slots we need were collected, or tables of our view are
+ * gone. */
+static bool jump(struct firn_reader *r, struct firn_manifest *m)
+{
+    struct firn_err err = {0};
+    enum firn_status s = firn_memory_reset(&r->memory, m->floor);
+    if (s == FIRN_OK)
+        s = install(r, m, &err);
+    if (s != FIRN_OK) {
+        not_built(r, s, &err);
+        return false;
+    }
+    r->reloads++;
+    r->db.durable_place = m->floor;
+    r->db.durable_seqno = m->pb->seqno_at_floor;
+    r->db.applied_seqno = r->db.durable_seqno;
+    return true;
+}
+
+/* A manifest was seen: take its view if it is newer and our memory reaches its floor (I8). */
+static void see_manifest(struct firn_reader *r, struct firn_manifest *m)
+{
+    struct firn_err err = {0};
+    if (m->version <= r->manifest->version || firn_place_cmp(m->floor, firn_tail_at(r->tail)) > 0)
+        return;
+    /* What lies in tables already goes; on failure the old view still references what it needs. */
+    firn_memory_drop_below(&r->memory, m->floor);
+    enum firn_status s = install(r, m, &err);
+    if (s != FIRN_OK)
+        not_built(r, s, &err);
+}
+
+/* --- bounds of memory (PROTOCOL.md, "Tables, flush, compaction") */
+
+static bool memory_full(const struct firn_reader *r)
+{
+    return firn_memory_slots(&r->memory) >= 2 * r->settings->wal_slots_max ||
+           firn_memory_raw_bytes(&r->memory) >= r->settings->unflushed_bytes_max;
+}
+
+static bool memory_long(const struct firn_reader *r)
+{
+    return firn_memory_slots(&r->memory) >= r->settings->wal_slots_max ||
+           firn_memory_raw_bytes(&r->memory) >= r->settings->unflushed_bytes_max / AHEAD_SHARE;
+}
+
+static void read_for_view(struct firn_reader *r);
+
+static void view_read(struct firn_manifest_read *mr)
+{
+    struct firn_reader *r = mr->arg;
+    r->view_reading = false;
+    if (r->state != READER_SERVING)
+        return;
+    r->db.view_error.text[0] = '\0';
+    if (mr->status != FIRN_OK) {
+        r->db.view_error = mr->err;
+        if (mr->status == FIRN_CORRUPT || mr->status == FIRN_INVALID) {
+            firn_reader__finish(r, true, &mr->err);
+            return;
+        }
+    } else {
+        see_manifest(r, mr->manifest);
+        /* We lag behind its floor, and our old tables are gone: jump over what we have not read. */
+        if (r->view_must && r->manifest->version < mr->manifest->version && jump(r, mr->manifest))
+            firn_tail_seek(r->tail, mr->manifest->floor);
+    }
+    if (r->view_must)
+        r->db.view_gen++; /* also where nothing changed: whoever waits must look again */
+    r->view_must = false;
+    firn_engine_advance(r->engine);
+    if (memory_full(r))
+        firn_timer_start(r->db.env, &r->want_timer, VIEW_READ_NS);
+    else
+        firn_tail_resume(r->tail);
+}
+
+static void read_for_view(struct firn_reader *r)
+{
+    if (r->view_reading)
+        return;
+    r->view_reading = true;
+    r->view_asked_ns = firn_boot_ns(r->db.env);
+    memset(&r->view_read, 0, sizeof r->view_read);
+    r->view_read.done = view_read;
+    r->view_read.arg = r;
+    firn_manifest_read(r->mnode, &r->view_read);
+}
+
+static void keep_bounds(struct firn_reader *r)
+{
+    if (memory_full(r)) {
+        firn_tail_pause(r->tail);
+        read_for_view(r);
+    } else if (memory_long(r) && firn_boot_ns(r->db.env) - r->view_asked_ns >= VIEW_READ_NS) {
+        read_for_view(r);
+    }
+}
+
+/* --- what the tail says */
+
+static enum firn_status rotate(struct firn_reader *r)
+{
+    struct firn_err err = {0};
+    enum firn_status s = firn_memory_rotate(&r->memory);
+    if (s == FIRN_OK)
+        s = install(r, r->manifest, &err);
+    if (s != FIRN_OK)
+        not_built(r, s, &err);
+    return s;
+}
+
+static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
+{
+    struct firn_reader *r = arg;
+    struct firn_memory_part *p = firn_memory_active(&r->memory);
+    if (p->raw_bytes >= PART_BYTES || p->slots >= PART_SLOTS ||
+        firn_memtable_tombs(p->table, NULL) >= FIRN_MEMTABLE_TOMBS_MAX) {
+        enum firn_status s = rotate(r);
+        if (s != FIRN_OK)
+            return s;
+    }
+    enum firn_status s = firn_memory_apply(&r->memory, batch->batch, batch->records);
+    if (s != FIRN_OK)
+        return s;
+    struct firn_db *db = &r->db;
+    db->durable_seqno = batch->batch->first_seqno + batch->batch->count - 1;
+    db->applied_seqno = db->durable_seqno;
+    db->durable_place = (struct firn_place){batch->place.epoch, batch->place.slot + 1};
+    if (batch->batch->log_time_ms > db->log_time_ms)
+        db->log_time_ms = batch->batch->log_time_ms;
+    keep_bounds(r);
+    firn_engine_advance(r->engine);
+    return FIRN_OK;
+}
+
+static void manifest_seen(void *arg, struct firn_manifest *m)
+{
+    see_manifest(arg, m);
+}
+
+static bool reload(void *arg, struct firn_manifest *m)
+{
+    struct firn_reader *r = arg;
+    if (!jump(r, m))
+        return false;
+    firn_log_event(&r->obs->log, FIRN_LOG_WARN, "log slots skipped", "why=%s epoch=%llu slot=%llu",
+                   "they were collected before this reader read them",
+                   (unsigned long long)m->floor.epoch, (unsigned long long)m->floor.slot);
+    return true;
+}
+
+static void sealed(void *arg, struct firn_place at)
+{
+    struct firn_reader *r = arg;
+    firn_seals_note(&r->seals, at);
+}
+
+static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
+{
+    struct firn_reader *r = arg;
+    struct firn_db *db = &r->db;
+    if (fresh_ns > db->fresh_ns)
+        db->fresh_ns = fresh_ns;
+    if (ticket > db->probe_done)
+        db->probe_done = ticket;
+    firn_hist_add(&r->probe_time, firn_boot_ns(db->env) - fresh_ns);
+    db->probe_p99_ns = firn_hist_quantile(&r->probe_time, 0.99);
+    firn_engine_advance(r->engine);
+    if (firn_place_cmp(db->durable_place, r->want) < 0 && !firn_timer_running(&r->want_timer))
+        firn_timer_start(db->env, &r->want_timer, r->settings->tail_interval_ns);
+}
+
+static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool by_manifest)
+{
+    struct firn_reader *r = arg;
+    firn_log_event(&r->obs->log, FIRN_LOG_WARN, "tailing failed", "status=%s why=%s",
+                   firn_status_name(s), err ? err->text : "");
+    if (by_manifest && (s == FIRN_CORRUPT || s == FIRN_INVALID))
+        firn_reader__finish(r, true, err);
+}
+
+enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest *m,
+                                    struct firn_err *err)
+{
+    struct firn_tail_options o = {
+        .db = m->db,
+        .at = m->floor,
+        .batch_raw_max = m->pb->settings->batch_bytes_max,
+        .ahead_bytes_max = m->pb->settings->unflushed_bytes_max / AHEAD_SHARE,
+        .wal_grace_ns = m->pb->settings->wal_grace_ms * FIRN_MS,
+        .strict = r->settings->probe == FIRN_PROBE_STRICT,
+    };
+    struct firn_tail_user u = {
+        .apply = apply,
+        .manifest = manifest_seen,
+        .reload = reload,
+        .sealed = sealed,
+        .believed = believed,
+        .failed = tail_failed,
+        .arg = r,
+    };
+    enum firn_status s = firn_memory_init(&r->memory, m->floor);
+    if (s == FIRN_OK)
+        s = firn_tail_create(r->db.env, r->db.store, r->mnode, &o, &u, &r->tail);
+    if (s == FIRN_OK)
+        s = install(r, m, err);
+    r->db.durable_place = m->floor;
+    r->db.durable_seqno = m->pb->seqno_at_floor;
+    r->db.applied_seqno = r->db.durable_seqno;
+    return s;
+}
+
+/* --- what the engine asks */
+
+uint64_t firn_reader__probe(struct firn_db *db)
+{
+    struct firn_reader *r = db->role;
+    return firn_tail_probe(r->tail);
+}
+
+void firn_reader__probe_hint(struct firn_db *db)
+{
+    struct firn_reader *r = db->role;
+    firn_tail_hint(r->tail);
+}
+
+void firn_reader__reload_view(struct firn_db *db)
+{
+    struct firn_reader *r = db->role;
+    r->view_must = true;
+    read_for_view(r);
+}
+
+void firn_reader__want_place(struct firn_db *db, struct firn_place place)
+{
+    struct firn_reader *r = db->role;
+    if (firn_place_cmp(place, r->want) > 0)
+        r->want = place;
+    firn_tail_hint(r->tail);
+}
+
+bool firn_reader__place_lost(struct firn_db *db, struct firn_place place)
+{
+    struct firn_reader *r = db->role;
+    return firn_seals_behind(&r->seals, place);
+}
+
+/* Somebody still waits for a place, or memory is still full: look again. */
+static void want_due(void *arg)
+{
+    struct firn_reader *r = arg;
+    if (memory_full(r))
+        read_for_view(r);
+    else if (firn_place_cmp(r->db.durable_place, r->want) < 0)
+        firn_tail_hint(r->tail);
+}
+
+void firn_reader__tail_init(struct firn_reader *r)
+{
+    r->want_timer.fn = want_due;
+    r->want_timer.arg = r;
+}

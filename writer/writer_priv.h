@@ -1,0 +1,168 @@
+/* Inside the writer: its state and what its flows share.
+ *   writer_core.c    life: from the proof of the store to the end
+ *   writer_write.c   admitting and applying writes, durability
+ *   writer_flush.c   freezing memtables, building and committing tables
+ *   writer_probe.c   freshness (I6): commits and manifest reads as probes; views
+ *   writer_report.c  metrics, INFO, readiness */
+#ifndef FIRN_WRITER_PRIV_H
+#define FIRN_WRITER_PRIV_H
+
+#include "writer/writer_core.h"
+
+#include "engine/db.h"
+#include "engine/engine.h"
+#include "log/append.h"
+#include "log/memory.h"
+#include "log/seals.h"
+#include "log/takeover.h"
+#include "manifest/intents.h"
+
+enum writer_state {
+    WRITER_NEW,
+    WRITER_PROVING,
+    WRITER_OPENING,
+    WRITER_CLAIMING,
+    WRITER_TAKING_OVER,
+    WRITER_CONFIRMING,
+    WRITER_SERVING,
+    WRITER_DRAINING, /* replies owed are sent */
+    WRITER_FLUSHING, /* the last flush */
+    WRITER_RELEASING,
+    WRITER_ENDING, /* waiting for what is under way */
+    WRITER_ENDED,
+};
+
+struct flush; /* one flush under way: writer_flush.c */
+
+/* Freshness of the writer's own reads by reading the manifest: one read at a time, then the wait
+ * for the slots that had been sent before it. */
+struct writer_probe {
+    uint64_t ticket;        /* the last one given out */
+    uint64_t commit_ticket; /* tickets up to this end when commit_gate is durable */
+    uint64_t commit_gate;   /* 0 = none waits */
+    uint64_t read_ticket;   /* tickets up to this are covered by the manifest read under way */
+    uint64_t want_ticket;   /* tickets up to this want a manifest read that begins after now */
+    bool reading;           /* the read is under way */
+    bool waiting;           /* it was answered; its slots are not all durable yet */
+    uint64_t need_gate;     /* those slots' gate */
+    uint64_t asked_ns;      /* when the read was asked for */
+    struct firn_manifest_read read;
+    struct firn_defer begin;
+};
+
+struct firn_writer {
+    struct firn_db db;
+    struct firn_settings *settings;
+    struct firn_obs *obs;
+    struct firn_writer_user user;
+    enum writer_state state;
+    enum firn_writer_end how;
+    struct firn_err err;
+    bool fenced; /* the log or the manifest said so */
+    bool stop_wanted;
+
+    struct firn_manifest_node *mnode;
+    struct firn_manifest *manifest; /* of the current view; our reference */
+    struct firn_manifest_create create;
+    Firn__Settings new_settings;
+    Firn__Dialect new_dialect;
+    struct firn_claim_intent claim;
+    struct firn_release_intent release;
+    struct firn_manifest_read confirm;
+    struct firn_takeover *takeover;
+    struct firn_seals seals; /* of the epochs it sealed or found sealed */
+    uint64_t takeover_began_ns, takeover_took_ns;
+    struct firn_id process_nonce;
+    uint64_t epoch;
+
+    struct firn_append *append;
+    struct firn_memory memory;
+    struct firn_engine *engine;
+    uint16_t port;
+    bool setting_view; /* a new view is being installed */
+
+    /* what the bounds of PROTOCOL.md "Tables, flush, compaction" count, from the manifest's floor
+     * on */
+    bool rotate_wanted;
+    struct flush *flush;
+    uint64_t last_close_ns; /* boot clock: when the newest slot was closed */
+    struct firn_timer idle_timer;
+    struct firn_timer flush_retry;
+    uint64_t next_table;        /* number of the next table, never used twice (I10) */
+    struct firn_timer l0_timer; /* reads the manifest while L0 is long */
+    struct firn_manifest_read l0_read;
+    bool l0_reading;
+    struct firn_timer slow_timer;
+    uint64_t slow_window_ns;
+    uint64_t slow_bytes;
+
+    struct writer_probe probe;
+    uint64_t newest_log_time_ms;  /* given out or replayed */
+    struct firn_timer halt_timer; /* shutdown-timeout */
+    unsigned pending;             /* things under way that the end waits for */
+    struct firn_defer end_defer;
+    struct firn_collector metrics;
+
+    /* counters */
+    uint64_t flushes, flush_failures, flushed_tables, flushed_bytes;
+};
+
+/* --- writer_core.c */
+/* The end begins: everything stops, ended() follows when nothing is under way. First caller wins.
+ */
+void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
+                         const struct firn_err *err);
+/* A newer writer serves. */
+void firn_writer__fence(struct firn_writer *w, const struct firn_err *err);
+/* A flush was committed: while stopping, go on with it. */
+void firn_writer__step_out(struct firn_writer *w);
+/* Something counted in pending has ended. */
+void firn_writer__settled(struct firn_writer *w);
+/* Writes and their log are served (also while draining). */
+static inline bool writer_live(const struct firn_writer *w)
+{
+    return w->state >= WRITER_SERVING && w->state <= WRITER_RELEASING;
+}
+
+/* --- writer_write.c */
+enum firn_codec firn_writer__codec(const struct firn_writer *w);
+enum firn_status firn_writer__open_log(struct firn_writer *w);
+enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes);
+enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,
+                                    uint64_t *slot, uint64_t *seqno);
+/* The writer's now (PROTOCOL.md, "Time"). */
+uint64_t firn_writer__now_ms(struct firn_db *db);
+/* A setting of the log was changed. */
+void firn_writer__tune(struct firn_writer *w);
+
+/* --- writer_flush.c */
+void firn_writer__flush_init(struct firn_writer *w);
+/* Slot `place` was closed: is it time to freeze? */
+void firn_writer__maybe_freeze(struct firn_writer *w);
+/* Freeze what there is at the next slot boundary, and flush it. */
+void firn_writer__freeze_now(struct firn_writer *w);
+/* Begin the next flush if one is due and none is under way. */
+void firn_writer__flush_next(struct firn_writer *w);
+/* Everything written so far is in tables. */
+bool firn_writer__all_flushed(const struct firn_writer *w);
+void firn_writer__idle_touch(struct firn_writer *w);
+
+/* --- writer_probe.c */
+void firn_writer__probe_init(struct firn_writer *w);
+uint64_t firn_writer__probe(struct firn_db *db);
+void firn_writer__probe_hint(struct firn_db *db);
+void firn_writer__reload_view(struct firn_db *db);
+/* Slots became durable: probes that waited for them end. */
+void firn_writer__probe_durable(struct firn_writer *w);
+/* Make the view of the newest manifest and memory the current one. Failure keeps the old one. */
+enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_manifest *m,
+                                           struct firn_err *err);
+size_t firn_writer__l0_tables(const struct firn_writer *w);
+/* Poll the manifest while L0 is long: only the compactor's commits can shorten it. */
+void firn_writer__watch_l0(struct firn_writer *w);
+
+/* --- writer_report.c */
+void firn_writer__info(struct firn_db *db, const char *section, struct firn_buf *out);
+void firn_writer__report_init(struct firn_writer *w);
+
+#endif

@@ -1,0 +1,218 @@
+#include "writer/writer_priv.h"
+
+#include "base/assert.h"
+
+/* How often the manifest is read while L0 is too long for writes to go on at full speed. */
+#define L0_POLL_NS (1 * FIRN_SEC)
+
+/* --- views */
+
+size_t firn_writer__l0_tables(const struct firn_writer *w)
+{
+    return w->db.view ? firn_view_l0_tables(w->db.view) : 0;
+}
+
+enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_manifest *m,
+                                           struct firn_err *err)
+{
+    /* The floor is moved by our own flushes alone, so memory always reaches down to it (I8). */
+    struct firn_view *v;
+    firn_memory_drop_below(&w->memory, m->floor);
+    enum firn_status s = firn_memory_view(&w->memory, w->db.lsm, m, &v, err);
+    if (s != FIRN_OK)
+        return s;
+    firn_view_unref(w->db.view);
+    w->db.view = v;
+    w->db.view_gen++;
+    if (m != w->manifest) {
+        firn_manifest_ref(m);
+        firn_manifest_unref(w->manifest);
+        w->manifest = m;
+    }
+    return FIRN_OK;
+}
+
+/* A manifest was seen: take its view if it is newer. */
+static void see_manifest(struct firn_writer *w, struct firn_manifest *m)
+{
+    struct firn_err err = {0};
+    if (m->version <= w->manifest->version)
+        return;
+    enum firn_status s = firn_writer__install_view(w, m, &err);
+    if (s != FIRN_OK)
+        firn_log_event(&w->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
+                       firn_status_name(s), err.text);
+    firn_engine_advance(w->engine);
+}
+
+/* --- probes */
+
+static bool durable_past(const struct firn_writer *w, uint64_t gate)
+{
+    return w->db.durable_gate >= gate;
+}
+
+static void tickets_done(struct firn_writer *w, uint64_t ticket, uint64_t fresh_ns)
+{
+    if (ticket > w->db.probe_done)
+        w->db.probe_done = ticket;
+    if (fresh_ns > w->db.fresh_ns)
+        w->db.fresh_ns = fresh_ns;
+}
+
+static void begin_read(void *arg);
+
+/* The read was answered and every slot sent before it is durable: nobody else had acknowledged
+ * anything, and what we had is in the state (I6). */
+static void read_probe_ends(struct firn_writer *w)
+{
+    struct writer_probe *p = &w->probe;
+    p->waiting = false;
+    tickets_done(w, p->read_ticket, p->asked_ns);
+    if (p->want_ticket > p->read_ticket)
+        firn_defer(w->db.env, &p->begin);
+}
+
+static void read_answered(struct firn_manifest_read *r)
+{
+    struct firn_writer *w = r->arg;
+    struct writer_probe *p = &w->probe;
+    p->reading = false;
+    if (!writer_live(w))
+        return;
+    if (r->status != FIRN_OK) {
+        /* Those who wait are answered by read-timeout; the next who asks begins anew. A damaged or
+         * foreign manifest does not mend. */
+        if (r->status == FIRN_CORRUPT || r->status == FIRN_INVALID)
+            firn_writer__finish(w, FIRN_WRITER_FAILED, &r->err);
+        else
+            firn_defer(w->db.env, &p->begin);
+        return;
+    }
+    if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
+        struct firn_err err = {"the manifest names another writer: a newer one took over"};
+        firn_writer__fence(w, &err);
+        return;
+    }
+    p->waiting = true;
+    if (durable_past(w, p->need_gate))
+        read_probe_ends(w);
+    see_manifest(w, r->manifest);
+    firn_engine_advance(w->engine);
+}
+
+static void begin_read(void *arg)
+{
+    struct firn_writer *w = arg;
+    struct writer_probe *p = &w->probe;
+    if (p->reading || p->waiting || !writer_live(w))
+        return;
+    struct firn_append_state st;
+    firn_append_state(w->append, &st);
+    p->reading = true;
+    p->read_ticket = p->want_ticket;
+    p->need_gate = st.sent_slots;
+    p->asked_ns = firn_boot_ns(w->db.env);
+    memset(&p->read, 0, sizeof p->read);
+    p->read.done = read_answered;
+    p->read.arg = w;
+    firn_manifest_read(w->mnode, &p->read);
+}
+
+uint64_t firn_writer__probe(struct firn_db *db)
+{
+    struct firn_writer *w = db->role;
+    struct writer_probe *p = &w->probe;
+    uint64_t ticket = ++p->ticket;
+    if (db->open_gate && !p->commit_gate) {
+        /* The open batch will be sent after now: its commit is the probe, and costs nothing. */
+        p->commit_gate = db->open_gate;
+        p->commit_ticket = ticket;
+    } else if (db->open_gate && db->open_gate == p->commit_gate) {
+        p->commit_ticket = ticket;
+    } else {
+        p->want_ticket = ticket;
+        firn_defer(db->env, &p->begin);
+    }
+    return ticket;
+}
+
+void firn_writer__probe_hint(struct firn_db *db)
+{
+    struct firn_writer *w = db->role;
+    struct writer_probe *p = &w->probe;
+    if (!p->reading && !p->waiting && !p->commit_gate && !p->begin.queued)
+        (void)firn_writer__probe(db);
+}
+
+void firn_writer__probe_durable(struct firn_writer *w)
+{
+    struct writer_probe *p = &w->probe;
+    if (p->commit_gate && durable_past(w, p->commit_gate)) {
+        p->commit_gate = 0;
+        tickets_done(w, p->commit_ticket, 0);
+    }
+    if (p->waiting && durable_past(w, p->need_gate))
+        read_probe_ends(w);
+}
+
+/* A read met a table that is gone: the newest manifest has others in its place. */
+static void reloaded(struct firn_manifest_read *r)
+{
+    struct firn_writer *w = r->arg;
+    w->l0_reading = false;
+    if (!writer_live(w))
+        return;
+    w->db.view_error.text[0] = '\0';
+    if (r->status == FIRN_OK)
+        see_manifest(w, r->manifest);
+    else
+        w->db.view_error = r->err;
+    w->db.view_gen++; /* also where nothing changed: whoever waits must look again */
+    firn_engine_advance(w->engine);
+    firn_writer__watch_l0(w);
+}
+
+static void read_for_view(struct firn_writer *w)
+{
+    if (w->l0_reading)
+        return;
+    w->l0_reading = true;
+    memset(&w->l0_read, 0, sizeof w->l0_read);
+    w->l0_read.done = reloaded;
+    w->l0_read.arg = w;
+    firn_manifest_read(w->mnode, &w->l0_read);
+}
+
+void firn_writer__reload_view(struct firn_db *db)
+{
+    read_for_view(db->role);
+}
+
+static void l0_due(void *arg)
+{
+    read_for_view(arg);
+}
+
+void firn_writer__watch_l0(struct firn_writer *w)
+{
+    if (w->state == WRITER_SERVING && firn_writer__l0_tables(w) >= w->settings->l0_slow_tables &&
+        !firn_timer_running(&w->l0_timer))
+        firn_timer_start(w->db.env, &w->l0_timer, L0_POLL_NS);
+}
+
+static void slow_over(void *arg)
+{
+    struct firn_writer *w = arg;
+    firn_engine_advance(w->engine);
+}
+
+void firn_writer__probe_init(struct firn_writer *w)
+{
+    w->probe.begin.fn = begin_read;
+    w->probe.begin.arg = w;
+    w->l0_timer.fn = l0_due;
+    w->l0_timer.arg = w;
+    w->slow_timer.fn = slow_over;
+    w->slow_timer.arg = w;
+}

@@ -1,0 +1,205 @@
+#include "writer/writer_priv.h"
+
+#include "base/assert.h"
+
+#include <inttypes.h>
+
+/* While L0 is longer than l0-slow, writes are let in at a rate that falls from
+ * SLOW_BYTES_PER_WINDOW to nothing at l0-refuse, counted in windows of SLOW_WINDOW_NS. */
+#define SLOW_WINDOW_NS (100 * FIRN_MS)
+#define SLOW_BYTES_PER_WINDOW (2 * 1024 * 1024)
+
+enum firn_codec firn_writer__codec(const struct firn_writer *w)
+{
+    switch (w->settings->codec) {
+    case FIRN_CONF_CODEC_ZSTD:
+        return FIRN_CODEC_ZSTD;
+    case FIRN_CONF_CODEC_NONE:
+        return FIRN_CODEC_NONE;
+    default:
+        return FIRN_CODEC_LZ4;
+    }
+}
+
+uint64_t firn_writer__now_ms(struct firn_db *db)
+{
+    struct firn_writer *w = db->role;
+    uint64_t now = firn_wall_ms(db->env);
+    uint64_t at;
+    int64_t date = firn_store_date_ms(db->store, &at);
+    if (date > 0) {
+        uint64_t store_now = (uint64_t)date + (firn_boot_ns(db->env) - at) / FIRN_MS;
+        uint64_t skew =
+            w->settings->clock_skew_max_ns / FIRN_MS + 1000; /* Date counts whole seconds */
+        if (now > store_now + skew)
+            now = store_now + skew;
+        else if (now + skew < store_now)
+            now = store_now - skew;
+    }
+    return now > w->newest_log_time_ms ? now : w->newest_log_time_ms;
+}
+
+/* --- the pipeline's callbacks */
+
+static uint64_t closing_time(void *arg)
+{
+    struct firn_writer *w = arg;
+    w->newest_log_time_ms = firn_writer__now_ms(&w->db);
+    w->db.log_time_ms = w->newest_log_time_ms;
+    return w->newest_log_time_ms;
+}
+
+static void slot_closed(void *arg, uint64_t slot)
+{
+    struct firn_writer *w = arg;
+    firn_memory_slot_ends(&w->memory, (struct firn_place){w->epoch, slot}, w->newest_log_time_ms);
+    w->db.open_gate = 0;
+    w->last_close_ns = firn_boot_ns(w->db.env);
+    firn_writer__maybe_freeze(w);
+}
+
+static void slots_durable(void *arg, uint64_t slots, uint64_t last_seqno, uint64_t first_sent_ns)
+{
+    struct firn_writer *w = arg;
+    w->db.durable_gate = slots;
+    w->db.durable_seqno = last_seqno;
+    w->db.durable_place = (struct firn_place){w->epoch, slots};
+    /* I6: the commit is a probe begun when its slot was first sent. */
+    if (first_sent_ns > w->db.fresh_ns)
+        w->db.fresh_ns = first_sent_ns;
+    firn_writer__probe_durable(w);
+    firn_engine_advance(w->engine);
+    firn_writer__flush_next(w);
+}
+
+static void log_lost(void *arg, enum firn_status why, const struct firn_err *err)
+{
+    struct firn_writer *w = arg;
+    if (why == FIRN_FENCED)
+        firn_writer__fence(w, err);
+    else
+        firn_writer__finish(w, FIRN_WRITER_FAILED, err);
+}
+
+enum firn_status firn_writer__open_log(struct firn_writer *w)
+{
+    struct firn_append_options o = {
+        .db = w->manifest->db,
+        .process_nonce = w->process_nonce,
+        .epoch = w->epoch,
+        .interval_ns = w->settings->wal_interval_ns,
+        .batch_bytes = w->settings->wal_batch_bytes,
+        .batch_bytes_max = w->settings->batch_bytes_max,
+        .inflight_max = (unsigned)w->settings->wal_inflight,
+        .codec = firn_writer__codec(w),
+    };
+    struct firn_append_user u = {
+        .now_ms = closing_time,
+        .closed = slot_closed,
+        .durable = slots_durable,
+        .stopped = log_lost,
+        .arg = w,
+    };
+    w->db.durable_place = (struct firn_place){w->epoch, 0};
+    w->last_close_ns = firn_boot_ns(w->db.env);
+    w->db.applied_seqno = w->db.durable_seqno;
+    w->db.log_time_ms = w->newest_log_time_ms;
+    return firn_append_create(w->db.env, w->db.store, &o, &u, &w->append);
+}
+
+void firn_writer__tune(struct firn_writer *w)
+{
+    if (w->append)
+        firn_append_tune(w->append, w->settings->wal_interval_ns, w->settings->wal_batch_bytes,
+                         (unsigned)w->settings->wal_inflight);
+}
+
+/* --- admitting */
+
+/* Slots from the floor to the next one, and their bytes, against the bounds that a reader's memory
+ * relies on. */
+static bool unflushed_full(const struct firn_writer *w)
+{
+    return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
+           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max;
+}
+
+/* L0 is long: let in less the longer it is. */
+static bool slowed(struct firn_writer *w, size_t l0, size_t bytes)
+{
+    uint64_t now = firn_boot_ns(w->db.env);
+    uint64_t slow = w->settings->l0_slow_tables, refuse = w->settings->l0_refuse_tables;
+    if (l0 < slow)
+        return false;
+    if (now - w->slow_window_ns >= SLOW_WINDOW_NS) {
+        w->slow_window_ns = now;
+        w->slow_bytes = 0;
+    }
+    uint64_t budget = SLOW_BYTES_PER_WINDOW * (refuse - l0) / (refuse - slow + 1);
+    if (w->slow_bytes >= budget) {
+        if (!firn_timer_running(&w->slow_timer))
+            firn_timer_start(w->db.env, &w->slow_timer, w->slow_window_ns + SLOW_WINDOW_NS - now);
+        return true;
+    }
+    w->slow_bytes += bytes;
+    return false;
+}
+
+enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
+{
+    struct firn_writer *w = db->role;
+    if (w->state != WRITER_SERVING)
+        return FIRN_ADMIT_FENCED;
+    uint64_t oldest = firn_append_oldest_ns(w->append);
+    if (oldest && firn_boot_ns(db->env) - oldest >= w->settings->commit_timeout_ns) {
+        db->busy_why = "the store has not taken the log for longer than commit-timeout";
+        return FIRN_ADMIT_BUSY;
+    }
+    size_t l0 = firn_writer__l0_tables(w);
+    if (l0 >= w->settings->l0_refuse_tables) {
+        db->busy_why = "L0 has l0-refuse-tables tables: no compactor keeps up (firn-compactor "
+                       "--once clears it)";
+        return FIRN_ADMIT_BUSY;
+    }
+    if (unflushed_full(w)) {
+        db->busy_why = "as much is unflushed as wal-slots-max or unflushed-bytes-max allow";
+        return FIRN_ADMIT_WAIT;
+    }
+    if (firn_append_unacked_bytes(w->append) >= w->settings->unacked_bytes_max ||
+        !firn_append_room(w->append, bytes)) {
+        db->busy_why = "more is unacknowledged than unacked-bytes-max or wal-inflight allow";
+        return FIRN_ADMIT_WAIT;
+    }
+    if (slowed(w, l0, bytes)) {
+        db->busy_why =
+            "L0 has l0-slow-tables tables: writes are slowed until a compactor catches up";
+        return FIRN_ADMIT_WAIT;
+    }
+    return FIRN_ADMIT_OK;
+}
+
+enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,
+                                    uint64_t *slot, uint64_t *seqno)
+{
+    struct firn_writer *w = db->role;
+    uint64_t at, first;
+    enum firn_status s = firn_append_add(w->append, rec, n, &at, &first);
+    if (s != FIRN_OK)
+        return s;
+    for (size_t i = 0; i < n && s == FIRN_OK; i++)
+        s = firn_memory_put(&w->memory, &rec[i], first + i, (struct firn_place){w->epoch, at});
+    if (s != FIRN_OK) {
+        /* The log has it and memory has not: what we would answer from now on could be wrong. The
+         * next writer replays it. */
+        struct firn_err err = {"out of memory while applying a write"};
+        firn_writer__finish(w, FIRN_WRITER_FAILED, &err);
+        return FIRN_LIMIT;
+    }
+    *slot = at;
+    *seqno = first + n - 1;
+    db->applied_seqno = *seqno;
+    db->open_gate = at + 1;
+    db->last_gate = at + 1;
+    firn_writer__idle_touch(w);
+    return FIRN_OK;
+}
