@@ -119,7 +119,7 @@ enum firn_status firn_conf_check(const struct firn_settings *s, enum firn_conf_r
                                  struct firn_slice name, struct firn_slice value,
                                  struct firn_err *err)
 {
-    const struct firn_conf_def *d;
+    const struct firn_conf_def *d = NULL;
     struct firn_conf__value v = {0};
     enum firn_status st = parse_set(s, role, name, value, &d, &v, err);
     firn_free(v.text);
@@ -130,7 +130,7 @@ enum firn_status firn_conf_set(struct firn_settings *s, enum firn_conf_role role
                                struct firn_slice name, struct firn_slice value,
                                struct firn_err *err)
 {
-    const struct firn_conf_def *d;
+    const struct firn_conf_def *d = NULL;
     struct firn_conf__value v = {0};
     enum firn_status st = parse_set(s, role, name, value, &d, &v, err);
     if (st == FIRN_OK)

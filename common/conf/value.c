@@ -220,6 +220,21 @@ static void normalise_list(char *s)
     *to = '\0';
 }
 
+static enum firn_status parse_text(const struct firn_conf_def *d, struct firn_slice v, char **out,
+                                   struct firn_err *err)
+{
+    enum firn_status s = check_text(d, v, err);
+    if (s != FIRN_OK)
+        return s;
+    char *text = firn_strndup(v.len ? (const char *)v.data : "", v.len);
+    if (!text)
+        return firn_fail(err, FIRN_LIMIT, "%s: out of memory", d->name);
+    if (d->type == FIRN_CONF_LIST)
+        normalise_list(text);
+    *out = text;
+    return FIRN_OK;
+}
+
 enum firn_status firn_conf__parse(const struct firn_conf_def *d, struct firn_slice value,
                                   struct firn_conf__value *out, struct firn_err *err)
 {
@@ -238,12 +253,7 @@ enum firn_status firn_conf__parse(const struct firn_conf_def *d, struct firn_sli
         s = parse_number(d, value, &v.number, err);
         break;
     default:
-        s = check_text(d, value, err);
-        if (s == FIRN_OK &&
-            !(v.text = firn_strndup(value.len ? (const char *)value.data : "", value.len)))
-            s = firn_fail(err, FIRN_LIMIT, "%s: out of memory", d->name);
-        if (s == FIRN_OK && d->type == FIRN_CONF_LIST)
-            normalise_list(v.text);
+        s = parse_text(d, value, &v.text, err);
         break;
     }
     if (s == FIRN_OK)

@@ -41,8 +41,25 @@ def write(root, path, text):
         f.write(text)
 
 
+def purity_sees_a_clock():
+    """An archive of base that asks the time is refused, one that does not is not."""
+    cc, results = shutil.which("cc"), []
+    for body in ("return a[0] + (int)strlen(a);", "return a[0] + (int)time(0);"):
+        with tempfile.TemporaryDirectory() as build:
+            os.mkdir(f"{build}/common")
+            write(build, "x.c", f"#include <string.h>\n#include <time.h>\nint f(char *a);\nint f(char *a) {{ {body} }}\n")
+            subprocess.run([cc, "-O0", "-fno-builtin", "-c", f"{build}/x.c", "-o", f"{build}/x.o"], check=True)
+            subprocess.run(["ar", "rc", f"{build}/common/libfirn_base.a", f"{build}/x.o"], check=True)
+            results.append(subprocess.run([sys.executable, f"{HERE}/purity.py", build], capture_output=True, text=True,
+                                          check=False))
+    good, bad = results
+    if good.returncode != 0 or bad.returncode == 0 or "base: time is called" not in bad.stdout:
+        return [f"purity: {good.stdout}{bad.stdout}{bad.stderr}"]
+    return []
+
+
 def main():
-    problems = []
+    problems = purity_sees_a_clock()
     for check, path, text, want in [(c, None, None, None) for c in ("rooms", "source", "format", "links")] + CASES:
         with tempfile.TemporaryDirectory() as root:
             subprocess.run(["git", "init", "-q", root], check=True)
@@ -61,7 +78,7 @@ def main():
                 problems.append(f"{check} refuses a good tree: {out.stdout}{out.stderr}")
             elif path and (out.returncode == 0 or want not in out.stdout):
                 problems.append(f"{check} lets pass: {want}: {out.stdout}{out.stderr}")
-    tree.finish("self_test", len(CASES), problems)
+    tree.finish("self_test", len(CASES) + 1, problems)
 
 
 if __name__ == "__main__":

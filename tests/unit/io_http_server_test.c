@@ -55,7 +55,7 @@ static void client(void *arg)
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     struct timeval limit = {.tv_sec = 20};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    size_t len = strlen(w->request), cap = 2 * BIG;
+    size_t len = strlen(w->request), cap = (size_t)2 * BIG;
     w->answer = calloc(1, cap + 1);
     w->answer_len = 0;
     if (fd >= 0 && w->answer &&
@@ -171,7 +171,7 @@ static void what_is_refused(void **state)
     assert_memory_equal(w->answer, "HTTP/1.1 405 ", 13);
     ask(w, "\x01\x02 nonsense\r\n\r\n");
     assert_null(strstr(w->answer, " 200 "));
-    char *huge = calloc(1, 2 * FIRN_HTTP_CONNECTION_BYTES);
+    char *huge = calloc(2, FIRN_HTTP_CONNECTION_BYTES);
     assert_non_null(huge);
     (void)snprintf(huge, 64, "GET /");
     memset(huge + 5, 'x', 2 * FIRN_HTTP_CONNECTION_BYTES - 6);
