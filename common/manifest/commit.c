@@ -47,7 +47,8 @@ static void finish_create(struct firn_manifest_node *n, enum firn_status st,
     n->commit.create = NULL;
     c->status = st;
     c->manifest = st == FIRN_OK ? m : NULL;
-    c->created = st == FIRN_OK && firn_id_eq(&m->nonce, &n->commit.proposed);
+    /* A look shows our own, or a later version of what a PUT's reply said we made. */
+    c->created = st == FIRN_OK && (n->commit.landed || firn_id_eq(&m->nonce, &n->commit.proposed));
     if (err)
         c->err = *err;
     c->done(c);
@@ -62,7 +63,9 @@ static void forget_proposal(struct firn_manifest__commit *c)
     c->base = NULL;
     c->next = NULL;
     c->maybe_sent = false;
+    c->landed = false;
     c->pauses = 0;
+    c->refusals = 0;
 }
 
 static void go_idle(struct firn_manifest_node *n)
@@ -273,6 +276,7 @@ static void propose(struct firn_manifest_node *n, struct firn_manifest *base)
 static void landed(struct firn_manifest_node *n)
 {
     struct firn_manifest__commit *c = &n->commit;
+    c->landed = true;
     struct firn_manifest *m = firn_manifest__handle(c->next, c->op.req.reply_etag, &c->op, false);
     c->next = NULL; /* the handle's, or freed */
     if (!m) {
@@ -281,9 +285,9 @@ static void landed(struct firn_manifest_node *n)
         return;
     }
     if (firn_manifest__install(n, m, c->base) == FIRN_OK) {
-        go_idle(n);
         if (c->create)
             finish_create(n, FIRN_OK, m, NULL);
+        go_idle(n);
         settle_intents(n, m);
         struct firn_err err = {""};
         (void)firn_fail(&err, FIRN_BUG, "a commit landed that does not show its own intent");
@@ -329,11 +333,14 @@ static void swap_done(struct firn_manifest_node *n)
     }
     firn_store_op_clear(&c->op);
     /* From CONFLICT nothing follows but that we must look: it may be by our own first attempt. */
-    if (st == FIRN_OK || st == FIRN_UNCERTAIN)
+    bool refused = st == FIRN_CONFLICT || st == FIRN_ABSENT;
+    if (st == FIRN_OK || st == FIRN_UNCERTAIN || refused)
         c->maybe_sent = true;
+    if (refused)
+        c->refusals++;
     if (n->stopping)
         stop_batch(n);
-    else if (st == FIRN_OK || is_passing(st) || st == FIRN_CONFLICT || st == FIRN_ABSENT)
+    else if (st == FIRN_OK || is_passing(st) || refused)
         send_look(n, FIRN_COMMIT_LOOK);
     else if (c->maybe_sent)
         pause_then(n, FIRN_COMMIT_LOOK);
@@ -357,11 +364,11 @@ static void not_moved(struct firn_manifest_node *n)
 {
     struct firn_manifest__commit *c = &n->commit;
     struct firn_err err = {""};
-    if (c->pauses >= REFUSALS_MAX && !c->maybe_sent) {
-        (void)firn_fail(&err, FIRN_INVALID,
+    if (c->refusals >= REFUSALS_MAX) {
+        (void)firn_fail(&err, FIRN_UNCERTAIN,
                         "the store keeps refusing a conditional write with the ETag it gave (%s)",
                         c->base ? c->base->etag : "*");
-        end_batch(n, FIRN_INVALID, &err);
+        give_up(n, FIRN_UNCERTAIN, &err);
         return;
     }
     pause_then(n, FIRN_COMMIT_SWAP);
@@ -371,9 +378,9 @@ static void not_moved(struct firn_manifest_node *n)
 static void moved(struct firn_manifest_node *n, struct firn_manifest *m)
 {
     struct firn_manifest__commit *c = &n->commit;
-    go_idle(n);
     if (c->create && m->pb->state == FIRN__DATABASE_STATE__LIVE)
         finish_create(n, FIRN_OK, m, NULL);
+    go_idle(n);
     settle_intents(n, m);
     /* What was neither applied nor fenced is proposed again, before what came later. */
     c->lost_race = !firn_list_empty(&c->batch) || c->create;
@@ -392,7 +399,9 @@ static void look_failed(struct firn_manifest_node *n, enum firn_status st,
             propose(n, NULL);
         return;
     }
-    if (n->failed == FIRN_OK && (is_passing(st) || (c->maybe_sent && st == FIRN_DENIED)))
+    /* An uncertain commit is over only when `manifest` was seen with another ETag. */
+    bool look_on = c->maybe_sent && st != FIRN_INVALID && st != FIRN_BUG;
+    if (n->failed == FIRN_OK && (is_passing(st) || look_on))
         pause_then(n, c->state);
     else
         give_up(n, st, err);
@@ -465,6 +474,8 @@ static void start(struct firn_manifest_node *n)
     }
     firn_timer_stop(n->env, &c->timer);
     if (!n->newest) {
+        if (!c->create)
+            firn_list_splice(&c->batch, &c->queued);
         send_look(n, FIRN_COMMIT_READ);
         return;
     }
@@ -473,7 +484,8 @@ static void start(struct firn_manifest_node *n)
         return;
     }
     c->lost_race = false;
-    firn_list_splice(&c->batch, &c->queued);
+    if (!c->create) /* intents wait for a creation under way */
+        firn_list_splice(&c->batch, &c->queued);
     settle_intents(n, n->newest);
     if (c->create || !firn_list_empty(&c->batch))
         propose(n, n->newest);

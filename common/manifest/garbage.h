@@ -20,8 +20,7 @@ struct firn_collector_options {
  * manifest-log). */
 struct firn_seen {
     struct firn_slice name;
-    struct firn_slice
-        etag; /* changes when the object is written; its size and ETag, whatever the caller has */
+    struct firn_slice etag; /* any bytes that change when the object is written */
 };
 
 /* A pin: an observation, and the version it names. */
@@ -45,8 +44,8 @@ void firn_collector_free(struct firn_collector *c); /* NULL-safe */
 /* Begin a pass with M (read back: asserted), the manifest copies of all M's checkpoints in any
  * order (any one missing: nothing in garbage and no copy is deleted in this pass), the manifest-log
  * nonces on the parent chain as far as the caller walked it, and the pins. All borrowed until the
- * next pass begins or the collector is freed. listed_at_ns: when the LIST of objects began, before
- * M was asked for. LIMIT: memory; the pass then deletes nothing. */
+ * pass ends. The objects to be judged were listed before M was asked for. LIMIT: memory; the pass
+ * then deletes nothing. */
 struct firn_chain_link {
     uint64_t version;
     struct firn_id nonce;
@@ -60,8 +59,7 @@ struct firn_pass {
     size_t npins;
     const struct firn_chain_link *chain; /* without M itself */
     size_t nchain;
-    bool
-        chain_whole; /* it reaches back to where history ends: what is not in it is off the chain */
+    bool chain_whole; /* it reaches back to where history ends: the rest is old or off it */
     uint64_t now_ns;
 };
 enum firn_status firn_collector_begin(struct firn_collector *c,

@@ -49,7 +49,9 @@ struct firn_manifest__commit {
     bool maybe_sent;      /* a PUT of this proposal may have landed, or may yet */
     bool lost_race;       /* the batch was proposed before and lost: no interval to wait for */
     uint64_t last_put_ns; /* boot clock, of the last PUT of `manifest`; 0 = none yet */
-    unsigned pauses;      /* in a row */
+    bool landed;          /* a reply said that it is the manifest */
+    unsigned pauses;      /* of this proposal */
+    unsigned refusals;    /* of this proposal: 412 or 404 */
 };
 
 struct firn_manifest__hold {
@@ -69,6 +71,7 @@ struct firn_manifest_node {
 
     struct firn_list waiting; /* reads without a GET */
     struct firn_manifest__get get[FIRN_MANIFEST__GETS];
+    unsigned damaged; /* replies in a row that were no manifest */
     struct firn_defer read_turn;
     struct firn_timer read_timer; /* the earliest deadline of a read */
 

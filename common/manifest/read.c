@@ -73,6 +73,9 @@ static void expire(struct firn_manifest_node *n)
 
 /* ---- GETs */
 
+/* Damage on the way is not damage in the store: look again before saying CORRUPT. */
+#define DAMAGED_MAX 3
+
 /* The reply of a GET: *m is a new reference. */
 static enum firn_status take_reply(struct firn_manifest__get *g, struct firn_manifest **m,
                                    struct firn_err *err)
@@ -119,11 +122,14 @@ static void get_done(struct firn_store_op *op)
     } else if (st == FIRN_ABSENT && n->newest) {
         st = FIRN_CONFLICT; /* it was made while this GET was under way */
     }
+    n->damaged = st == FIRN_CORRUPT && n->failed == FIRN_OK ? n->damaged + 1 : 0;
+    if (n->damaged > 0 && n->damaged < DAMAGED_MAX && !n->stopping)
+        st = FIRN_CONFLICT;
     firn_store_op_clear(op);
     firn_manifest_unref(g->base);
     g->base = NULL;
     g->busy = false;
-    if (st == FIRN_CONFLICT) /* too old to be told: ask again */
+    if (st == FIRN_CONFLICT) /* too old to be told, or damaged: ask again */
         firn_list_splice(&n->waiting, &g->reads);
     else
         finish_all(&g->reads, st, st == FIRN_OK ? m : NULL, &err);
