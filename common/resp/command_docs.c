@@ -340,8 +340,9 @@ static void reply_doc_head(struct firn_reply *r, const struct firn_command *cmd,
 {
     struct tree t;
     bool args = parse_args(&t, cmd->args) && t.node[0].first != NONE;
-    firn_reply_map(r, (cmd->summary != NULL) + (cmd->since != NULL) + (cmd->group != NULL) +
-                          (cmd->complexity != NULL) + (size_t)args + more);
+    firn_reply_map(r, (size_t)(cmd->summary != NULL) + (size_t)(cmd->since != NULL) +
+                          (size_t)(cmd->group != NULL) + (size_t)(cmd->complexity != NULL) +
+                          (size_t)args + more);
     reply_pair(r, "summary", cmd->summary);
     reply_pair(r, "since", cmd->since);
     reply_pair(r, "group", cmd->group);

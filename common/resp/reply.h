@@ -58,8 +58,7 @@ void firn_reply_bignum(struct firn_reply *r, const char *digits);
 size_t firn_reply_defer_array(struct firn_reply *r);
 void firn_reply_fill_array(struct firn_reply *r, size_t place, size_t n);
 
-/* "-0" … "-9223372036854775808" and the like: writes up to 20 digits (and a sign) at p, gives their
- * number. */
+/* Decimal digits at p, without a NUL; their number is returned. */
 size_t firn_format_u64(char p[20], uint64_t v);
 size_t firn_format_i64(char p[21], int64_t v);
 /* Shortest decimal text that reads back as v ("3.5", "inf", "-inf", "nan"). */
