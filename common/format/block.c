@@ -58,22 +58,22 @@ static enum firn_status check_entry(const struct firn_block *b, uint32_t *at, bo
                                     size_t *key_len)
 {
     const uint8_t *p = b->raw + *at, *end = b->raw + b->entries_end;
-    uint64_t shared, rest, value, seqno;
+    uint64_t shared, rest, value;
     enum firn_status s = check_kind(*p++);
     if (s != FIRN_OK)
         return s;
     if (!(p = firn_varint_get(p, end, &shared)) || !(p = firn_varint_get(p, end, &rest)) ||
-        !(p = firn_varint_get(p, end, &value)) || !(p = firn_varint_get(p, end, &seqno)))
+        !(p = firn_varint_get(p, end, &value)))
         return FIRN_CORRUPT;
-    size_t left = (size_t)(end - p), expiry = value & 1 ? 8 : 0;
+    size_t left = (size_t)(end - p), fixed = b->seqno_bytes + (value & 1 ? 8 : 0);
     value >>= 1;
     if (shared > *key_len || (restart && shared) || rest > FIRN_KEY_MAX ||
-        shared + rest > FIRN_KEY_MAX || rest == 0 || seqno > UINT64_MAX - b->base_seqno)
+        shared + rest > FIRN_KEY_MAX || rest == 0)
         return FIRN_CORRUPT;
-    if (left < expiry || left - expiry < rest || left - expiry - rest < value)
+    if (left < fixed || left - fixed < rest || left - fixed - rest < value)
         return FIRN_CORRUPT;
     *key_len = (size_t)(shared + rest);
-    *at = (uint32_t)(p + expiry + rest + value - b->raw);
+    *at = (uint32_t)(p + fixed + rest + value - b->raw);
     return FIRN_OK;
 }
 
@@ -118,21 +118,25 @@ enum firn_status firn_block_open(struct firn_slice raw, struct firn_block *out)
         .buckets = firn_le32(t + 8),
         .common = firn_le32(t + 12),
         .base_seqno = firn_le64(t + 16),
+        .seqno_bytes = t[24],
     };
     uint64_t arrays = (uint64_t)b.restarts * 12 + b.buckets;
-    if (firn_le64(t + 24) != 0 || b.restarts == 0 || b.restarts > b.count ||
+    if (firn_le64(t + 24) > 8 || b.restarts == 0 || b.restarts > b.count ||
         arrays > raw.len - FIRN_BLOCK_TRAILER_BYTES)
         return FIRN_CORRUPT;
     b.entries_end = (uint32_t)(raw.len - FIRN_BLOCK_TRAILER_BYTES - arrays);
     b.prefix = raw.data + b.entries_end;
     b.restart = b.prefix + (size_t)b.restarts * 8;
     b.bucket = b.restart + (size_t)b.restarts * 4;
+    b.seqno_mask = b.seqno_bytes == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * b.seqno_bytes) - 1;
     enum firn_status s = check_buckets(&b);
     if (s == FIRN_OK)
         s = check_entries(&b);
-    if (s == FIRN_OK)
-        *out = b;
-    return s;
+    if (s != FIRN_OK)
+        return s;
+    b.first_key = firn_block__head(b.raw, b.seqno_bytes).key;
+    *out = b;
+    return FIRN_OK;
 }
 
 /* ---- searching */
@@ -147,24 +151,23 @@ static inline uint32_t restart_at(const struct firn_block *b, uint32_t r)
 
 static inline struct firn_slice restart_key(const struct firn_block *b, uint32_t r)
 {
-    struct firn_block__head h = firn_block__head(b->raw + restart_at(b, r));
+    struct firn_block__head h = firn_block__head(b->raw + restart_at(b, r), b->seqno_bytes);
     return firn_slice_of(h.key, h.rest);
 }
 
-/* How many of the n numbers at `array` are below p: a binary search whose steps are conditional
- * moves. */
+/* How many of the n numbers at `array` are below p: a binary search without branches on data. */
 static inline uint32_t count_below(const uint8_t *array, uint32_t n, uint64_t p)
 {
-    const uint8_t *base = array;
+    uint32_t base = 0;
     while (n > 1) {
         uint32_t half = n / 2;
-        base += (firn_le64(base + 8 * (size_t)(half - 1)) < p) ? 8 * (size_t)half : 0;
+        base += half & (0 - (uint32_t)(firn_le64(array + 8 * (size_t)(base + half - 1)) < p));
         n -= half;
     }
-    return (uint32_t)((size_t)(base - array) / 8) + (n == 1 && firn_le64(base) < p);
+    return base + (n == 1 && firn_le64(array + 8 * (size_t)base) < p);
 }
 
-/* Restarts `from` on have the prefix p, maybe several: the last one whose key is ≤ key, or from
+/* Restarts `from` on have the prefix p, several of them: the last one whose key is ≤ key, or from
  * - 1. */
 static uint32_t among_equals(const struct firn_block *b, uint32_t from, uint64_t p,
                              struct firn_slice key)
@@ -181,14 +184,18 @@ static uint32_t among_equals(const struct firn_block *b, uint32_t from, uint64_t
     return lo - 1; /* BEFORE_ALL where lo is 0 */
 }
 
-/* The last restart whose key is ≤ key; BEFORE_ALL if the first key is larger. BEHIND_ALL: every key
- * is smaller. */
+static inline uint64_t prefix_at(const struct firn_block *b, uint32_t r)
+{
+    return firn_le64(b->prefix + (size_t)r * 8);
+}
+
+/* The last restart whose key is ≤ key, or the one behind that, if its prefix alone cannot tell;
+ * BEFORE_ALL if the first key is larger, BEHIND_ALL if every key is smaller. */
 static uint32_t find_restart(const struct firn_block *b, struct firn_slice key)
 {
     if (b->common) {
-        const uint8_t *common = firn_block__head(b->raw).key;
         size_t n = key.len < b->common ? key.len : b->common;
-        int c = n ? memcmp(key.data, common, n) : 0;
+        int c = n ? memcmp(key.data, b->first_key, n) : 0;
         if (c != 0)
             return c < 0 ? BEFORE_ALL : BEHIND_ALL;
         if (key.len < b->common)
@@ -196,49 +203,53 @@ static uint32_t find_restart(const struct firn_block *b, struct firn_slice key)
     }
     uint64_t p = firn_key_prefix(key, b->common);
     uint32_t lo = count_below(b->prefix, b->restarts, p);
-    if (lo < b->restarts && firn_le64(b->prefix + (size_t)lo * 8) == p)
-        return among_equals(b, lo, p, key);
-    return lo - 1;
+    if (lo == b->restarts || prefix_at(b, lo) != p)
+        return lo - 1;
+    if (lo + 1 == b->restarts || prefix_at(b, lo + 1) != p)
+        return lo;
+    return among_equals(b, lo, p, key);
 }
 
-static void set_entry(const struct firn_block *b, const struct firn_block__head *h,
-                      struct firn_slice key, struct firn_entry *out)
+static inline void set_entry(const struct firn_block *b, const struct firn_block__head *h,
+                             struct firn_slice key, struct firn_entry *out)
 {
-    *out = (struct firn_entry){
-        .key = key,
-        .value = firn_slice_of(h->key + h->rest, (size_t)h->value_len),
-        .seqno = b->base_seqno + h->seqno_delta,
-        .expiry_ms = h->expiry_ms,
-        .kind = h->kind,
-    };
+    /* 8 bytes can be read from any entry's seqno: the trailer alone is longer */
+    out->key = key;
+    out->value = firn_slice_of(h->key + h->rest, h->value_len);
+    out->seqno = b->base_seqno + (firn_le64(h->seqno) & b->seqno_mask);
+    out->expiry_ms = h->expires ? firn_le64(h->seqno + b->seqno_bytes) : 0;
+    out->kind = h->kind;
 }
+
+enum scan { FOUND, MISSING, ALL_LARGER };
 
 /* Look for `key` among the entries of restart r, without building their keys: `same` bytes of the
  * key are those of the entry before, which was smaller. */
-static enum firn_status scan_group(const struct firn_block *b, uint32_t r, struct firn_slice key,
+static inline enum scan scan_group(const struct firn_block *b, uint32_t r, struct firn_slice key,
                                    struct firn_entry *out)
 {
-    const uint8_t *p = b->raw + restart_at(b, r);
+    const uint8_t *start = b->raw + restart_at(b, r), *p = start;
     const uint8_t *end = b->raw + (r + 1 < b->restarts ? restart_at(b, r + 1) : b->entries_end);
     size_t same = 0;
-    while (p < end) {
-        struct firn_block__head h = firn_block__head(p);
+    do {
+        struct firn_block__head h = firn_block__head(p, b->seqno_bytes);
+        const uint8_t *at = p;
         p = h.key + h.rest + h.value_len;
         if (h.shared > same)
             continue; /* differs from key where the one before did: smaller */
         if (h.shared < same)
-            return FIRN_ABSENT; /* grew where the one before was as key: larger */
+            return MISSING; /* grew where the one before was as key: larger */
         size_t left = key.len - same, max = h.rest < left ? h.rest : left;
         size_t n = firn_shared_len(h.key, key.data + same, max);
         if (n == left && n == h.rest) {
             set_entry(b, &h, key, out);
-            return FIRN_OK;
+            return FOUND;
         }
         if (n == left || (n < h.rest && h.key[n] > key.data[same + n]))
-            return FIRN_ABSENT;
+            return at == start ? ALL_LARGER : MISSING;
         same += n;
-    }
-    return FIRN_ABSENT;
+    } while (p < end);
+    return MISSING;
 }
 
 enum firn_status firn_block_get(const struct firn_block *b, struct firn_slice key, uint64_t hash,
@@ -249,12 +260,15 @@ enum firn_status firn_block_get(const struct firn_block *b, struct firn_slice ke
         if (r == BUCKET_NONE)
             return FIRN_ABSENT;
         if (r != BUCKET_SEVERAL)
-            return scan_group(b, r, key, out);
+            return scan_group(b, r, key, out) == FOUND ? FIRN_OK : FIRN_ABSENT;
     }
     uint32_t r = find_restart(b, key);
     if (r >= BEHIND_ALL)
         return FIRN_ABSENT;
-    return scan_group(b, r, key, out);
+    enum scan found = scan_group(b, r, key, out);
+    if (found == ALL_LARGER && r > 0)
+        found = scan_group(b, r - 1, key, out);
+    return found == FOUND ? FIRN_OK : FIRN_ABSENT;
 }
 
 /* ---- iterating */
@@ -285,7 +299,7 @@ void firn_block_iter_clear(struct firn_block_iter *it)
 static inline void stand(struct firn_block_iter *it, uint32_t at)
 {
     const struct firn_block *b = it->b;
-    struct firn_block__head h = firn_block__head(b->raw + at);
+    struct firn_block__head h = firn_block__head(b->raw + at, b->seqno_bytes);
     memcpy(it->key + h.shared, h.key, h.rest);
     set_entry(b, &h, firn_slice_of(it->key, h.shared + h.rest), &it->e);
     it->at = at;
@@ -341,6 +355,8 @@ void firn_block_iter_seek(struct firn_block_iter *it, struct firn_slice key)
     if (r == BEHIND_ALL)
         return;
     stand(it, r == BEFORE_ALL ? 0 : restart_at(it->b, r));
+    if (r != BEFORE_ALL && r > 0 && firn_slice_cmp(it->e.key, key) > 0)
+        stand(it, restart_at(it->b, r - 1));
     while (it->valid && firn_slice_cmp(it->e.key, key) < 0)
         firn_block_iter_next(it);
 }

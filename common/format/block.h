@@ -15,7 +15,7 @@
  *     v  bytes of the key shared with the entry before (0 in the first entry behind a restart)
  *     v  bytes of the key that follow here
  *     v  value length * 2 + (1 if it expires)
- *     v  seqno - base seqno
+ *     w  seqno - base seqno, little-endian, as many bytes as the trailer says
  *     8  expiry in ms since 1970, if it expires
  *     .. the rest of the key, the value
  *   8 * restarts  the next 8 bytes of each restart's key behind the common prefix, as a number
@@ -49,17 +49,18 @@ struct firn_block_builder {
     struct firn_buf restart; /* offsets, 4 bytes each */
     struct firn_buf hash;    /* firn_xxh3 of each key, low half, and its restart: 8 bytes each */
     struct firn_buf last;    /* the last key */
-    uint64_t base_seqno;
+    uint64_t base_seqno, max_seqno;
     uint32_t count, interval;
+    uint8_t seqno_bytes;
     bool hash_index;
 };
 
-/* restart_interval: entries per restart, 0 = the default; no seqno may be below base_seqno. No
- * allocation. */
-void firn_block_builder_init(struct firn_block_builder *b, uint64_t base_seqno,
+/* Every seqno will lie in [base_seqno, max_seqno] (the narrower, the fewer bytes an entry takes);
+ * restart_interval: entries per restart, 0 = the default. No allocation. */
+void firn_block_builder_init(struct firn_block_builder *b, uint64_t base_seqno, uint64_t max_seqno,
                              uint32_t restart_interval, bool hash_index);
 void firn_block_builder_clear(struct firn_block_builder *b);
-/* Add an entry: its key above the last one, its seqno at least base_seqno (both asserted), hash =
+/* Add an entry: its key above the last one, its seqno within the bounds (both asserted), hash =
  * firn_xxh3(key). LIMIT: memory, or the block would pass FIRN_BLOCK_RAW_MAX; nothing was added. */
 enum firn_status firn_block_builder_add(struct firn_block_builder *b, const struct firn_entry *e,
                                         uint64_t hash) FIRN_MUST_USE;
@@ -91,10 +92,13 @@ struct firn_block {
     const uint8_t *prefix;  /* array of 8-byte numbers */
     const uint8_t *restart; /* array of 4-byte offsets */
     const uint8_t *bucket;
+    const uint8_t *first_key;
     uint64_t base_seqno;
+    uint64_t seqno_mask;
     uint32_t entries_end; /* offset behind the last entry */
     uint32_t count, restarts, buckets, common;
     uint32_t key_max; /* length of the longest key */
+    uint32_t seqno_bytes;
 };
 
 /* Open raw bytes and check every entry's lengths, kind and place, so that nothing below can leave

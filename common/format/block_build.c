@@ -4,7 +4,7 @@
 
 #include <limits.h>
 
-#define HEAD_MAX (1 + 4 * FIRN_VARINT_MAX + 8)
+#define HEAD_MAX (1 + 3 * FIRN_VARINT_MAX + 8 + 8)
 
 uint64_t firn_place_seed(uint64_t table_id, uint64_t offset)
 {
@@ -14,11 +14,23 @@ uint64_t firn_place_seed(uint64_t table_id, uint64_t offset)
     return firn_xxh3(b, sizeof b);
 }
 
-void firn_block_builder_init(struct firn_block_builder *b, uint64_t base_seqno,
+/* How many bytes a number takes. */
+static uint8_t bytes_for(uint64_t v)
+{
+    uint8_t n = 0;
+    for (; v; v >>= 8)
+        n++;
+    return n;
+}
+
+void firn_block_builder_init(struct firn_block_builder *b, uint64_t base_seqno, uint64_t max_seqno,
                              uint32_t restart_interval, bool hash_index)
 {
+    FIRN_ASSERT(base_seqno <= max_seqno);
     *b = (struct firn_block_builder){
         .base_seqno = base_seqno,
+        .max_seqno = max_seqno,
+        .seqno_bytes = bytes_for(max_seqno - base_seqno),
         .interval = restart_interval ? restart_interval : FIRN_BLOCK_RESTART_INTERVAL,
         .hash_index = hash_index,
     };
@@ -49,7 +61,8 @@ static uint8_t *put_head(uint8_t *p, const struct firn_block_builder *b, const s
     p += firn_varint_put(p, shared);
     p += firn_varint_put(p, e->key.len - shared);
     p += firn_varint_put(p, (uint64_t)e->value.len << 1 | (e->expiry_ms != 0));
-    p += firn_varint_put(p, e->seqno - b->base_seqno);
+    firn_put_le64(p, e->seqno - b->base_seqno);
+    p += b->seqno_bytes;
     if (e->expiry_ms) {
         firn_put_le64(p, e->expiry_ms);
         p += 8;
@@ -79,7 +92,7 @@ enum firn_status firn_block_builder_add(struct firn_block_builder *b, const stru
                                         uint64_t hash)
 {
     FIRN_ASSERT(e->key.len >= 1 && e->key.len <= FIRN_KEY_MAX);
-    FIRN_ASSERT(e->seqno >= b->base_seqno);
+    FIRN_ASSERT(e->seqno >= b->base_seqno && e->seqno <= b->max_seqno);
     enum firn_status s = make_room(b, e);
     if (s != FIRN_OK)
         return s;
@@ -132,7 +145,8 @@ static void put_buckets(const struct firn_block_builder *b, uint8_t *bucket, uin
 
 static struct firn_slice restart_key(const struct firn_block_builder *b, size_t i)
 {
-    struct firn_block__head h = firn_block__head(b->raw.data + firn_le32(b->restart.data + 4 * i));
+    struct firn_block__head h =
+        firn_block__head(b->raw.data + firn_le32(b->restart.data + 4 * i), b->seqno_bytes);
     return firn_slice_of(h.key, h.rest);
 }
 
@@ -160,7 +174,7 @@ static enum firn_status put_trailer(struct firn_block_builder *b)
     firn_put_le32(p + 8, buckets);
     firn_put_le32(p + 12, (uint32_t)common);
     firn_put_le64(p + 16, b->base_seqno);
-    firn_put_le64(p + 24, 0);
+    firn_put_le64(p + 24, b->seqno_bytes);
     b->raw.len += need;
     return FIRN_OK;
 }

@@ -9,48 +9,48 @@
 #define BUCKET_SEVERAL 254
 #define BUCKET_RESTARTS_MAX 254 /* restarts a bucket can name */
 
-/* A varint in bytes that are known to be well-formed. */
-static inline const uint8_t *firn_block__varint(const uint8_t *p, uint64_t *out)
+/* The rest of a varint of several bytes, in bytes that are known to be well-formed. */
+static inline const uint8_t *firn_block__varint_more(const uint8_t *p, uint64_t *v)
 {
-    uint64_t v = *p++;
-    if (v >= 0x80) {
-        v &= 0x7f;
-        unsigned shift = 7;
-        uint8_t c;
-        do {
-            c = *p++;
-            v |= (uint64_t)(c & 0x7f) << shift;
-            shift += 7;
-        } while (c >= 0x80);
+    *v &= 0x7f;
+    for (unsigned shift = 7;; shift += 7) {
+        uint8_t c = *p++;
+        *v |= (uint64_t)(c & 0x7f) << shift;
+        if (c < 0x80)
+            return p;
     }
-    *out = v;
-    return p;
 }
 
-/* The head of an entry in well-formed bytes. */
+static inline __attribute__((always_inline)) const uint8_t *firn_block__varint(const uint8_t *p,
+                                                                               uint64_t *out)
+{
+    *out = *p++;
+    return __builtin_expect(*out < 0x80, 1) ? p : firn_block__varint_more(p, out);
+}
+
+/* The head of an entry in well-formed bytes. Inlined: it is all that a search does per entry. */
 struct firn_block__head {
-    const uint8_t *key; /* the `rest` bytes of the key; the value lies behind them */
-    uint64_t value_len, seqno_delta, expiry_ms;
-    size_t shared, rest;
+    const uint8_t *seqno; /* its bytes, then the expiry's if there is one */
+    const uint8_t *key;   /* the `rest` bytes of the key; the value lies behind them */
+    size_t value_len, shared, rest;
     uint8_t kind;
+    bool expires;
 };
 
-static inline struct firn_block__head firn_block__head(const uint8_t *p)
+static inline __attribute__((always_inline)) struct firn_block__head
+firn_block__head(const uint8_t *p, size_t seqno_bytes)
 {
     struct firn_block__head h = {.kind = *p++};
-    uint64_t v;
-    p = firn_block__varint(p, &v);
-    h.shared = (size_t)v;
-    p = firn_block__varint(p, &v);
-    h.rest = (size_t)v;
-    p = firn_block__varint(p, &v);
-    h.value_len = v >> 1;
-    p = firn_block__varint(p, &h.seqno_delta);
-    if (v & 1) {
-        h.expiry_ms = firn_le64(p);
-        p += 8;
-    }
-    h.key = p;
+    uint64_t shared, rest, value;
+    p = firn_block__varint(p, &shared);
+    p = firn_block__varint(p, &rest);
+    p = firn_block__varint(p, &value);
+    h.shared = (size_t)shared;
+    h.rest = (size_t)rest;
+    h.value_len = (size_t)(value >> 1);
+    h.expires = value & 1;
+    h.seqno = p;
+    h.key = p + seqno_bytes + 8 * (value & 1);
     return h;
 }
 

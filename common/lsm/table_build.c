@@ -34,12 +34,16 @@ void firn_table_object_clear(struct firn_table_object *o)
 enum firn_status firn_table_builder_create(const struct firn_table_options *o,
                                            struct firn_table_builder **out)
 {
+    if (o->max_seqno && o->max_seqno < o->base_seqno)
+        return FIRN_INVALID;
     struct firn_table_builder *b = firn_calloc(1, sizeof *b);
     if (!b)
         return FIRN_LIMIT;
     b->o = *o;
     if (!b->o.block_bytes)
         b->o.block_bytes = BLOCK_BYTES_DEFAULT;
+    if (!b->o.max_seqno)
+        b->o.max_seqno = UINT64_MAX;
     b->table_id = firn_table_id(&o->db, &o->name);
     firn_buf_init(&b->bytes, o->object_max ? o->object_max : OBJECT_MAX_DEFAULT);
     firn_buf_init(&b->index, FIRN_TABLE_META_MAX);
@@ -47,7 +51,8 @@ enum firn_status firn_table_builder_create(const struct firn_table_options *o,
     firn_buf_init(&b->hash, (size_t)8 * FIRN_TABLE_META_MAX);
     firn_buf_init(&b->tombs, FIRN_TABLE_META_MAX);
     firn_buf_init(&b->last_key, FIRN_KEY_MAX);
-    firn_block_builder_init(&b->block, o->base_seqno, o->restart_interval, o->hash_index);
+    firn_block_builder_init(&b->block, b->o.base_seqno, b->o.max_seqno, o->restart_interval,
+                            o->hash_index);
     b->props.min_seqno = UINT64_MAX;
     b->props.min_expiry_ms = UINT64_MAX;
     enum firn_status s = firn_table_header_encode(b->table_id, &b->bytes);
@@ -157,6 +162,7 @@ enum firn_status firn_table_builder_add(struct firn_table_builder *b, const stru
 {
     const struct firn_buf *last = b->block.count ? &b->block.last : &b->last_key;
     if (e->key.len < 1 || e->key.len > FIRN_KEY_MAX || e->seqno < b->o.base_seqno ||
+        e->seqno > b->o.max_seqno ||
         (b->props.entries && firn_slice_cmp(firn_buf_slice(last), e->key) >= 0))
         return FIRN_INVALID;
     size_t size = e->key.len + e->value.len;
@@ -177,7 +183,8 @@ enum firn_status firn_table_builder_add_tomb(struct firn_table_builder *b,
     if (b->tombs.len)
         last = (const struct firn_range_tomb *)(const void *)(b->tombs.data + b->tombs.len) - 1;
     if (!firn_before_end(t->start, t->end) || t->seqno < b->o.base_seqno ||
-        t->start.len > FIRN_KEY_MAX + 1 || t->end.len > FIRN_KEY_MAX + 1 ||
+        t->seqno > b->o.max_seqno || t->start.len > FIRN_KEY_MAX + 1 ||
+        t->end.len > FIRN_KEY_MAX + 1 ||
         (last && (last->end.len == 0 || firn_slice_cmp(last->end, t->start) > 0)))
         return FIRN_INVALID;
     struct firn_range_tomb own = {firn_arena_copy(&b->arena, t->start),

@@ -11,7 +11,9 @@
 struct firn_table_options {
     struct firn_id db;
     struct firn_table_name name;
-    uint64_t base_seqno;  /* no entry's or range tombstone's seqno is below */
+    uint64_t
+        base_seqno; /* every seqno lies between these two: the closer they are, the smaller … */
+    uint64_t max_seqno;   /* … the entries; 0 = not known */
     uint64_t created_ms;  /* wall clock, for people; 0 = not said */
     uint32_t block_bytes; /* of a raw block; 0 = 16 KiB; a larger entry gets a block of its own */
     uint32_t restart_interval; /* 0 = FIRN_BLOCK_RESTART_INTERVAL */
@@ -32,7 +34,7 @@ void firn_table_object_clear(struct firn_table_object *o);
 
 struct firn_table_builder;
 
-/* LIMIT: memory. */
+/* LIMIT: memory; INVALID: max_seqno below base_seqno. */
 enum firn_status firn_table_builder_create(const struct firn_table_options *o,
                                            struct firn_table_builder **out) FIRN_MUST_USE;
 void firn_table_builder_free(struct firn_table_builder *b); /* NULL-safe */

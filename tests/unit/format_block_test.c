@@ -46,7 +46,7 @@ static struct made make(unsigned count, uint32_t interval, bool hash_index, enum
     struct made m = {0};
     struct firn_block_builder bb;
     struct firn_codec_ctx c = {0};
-    firn_block_builder_init(&bb, BASE, interval, hash_index);
+    firn_block_builder_init(&bb, BASE, BASE + 99999, interval, hash_index);
     firn_buf_init(&m.stored, SIZE_MAX);
     for (unsigned i = 0; i < count; i++) {
         char k[64], v[64];
@@ -170,7 +170,7 @@ static void test_long_ties(void **state)
     struct firn_codec_ctx c = {0};
     struct firn_buf out;
     firn_buf_init(&out, SIZE_MAX);
-    firn_block_builder_init(&bb, 0, 1, false);
+    firn_block_builder_init(&bb, 0, UINT64_MAX, 1, false);
     for (unsigned i = 0; i < N; i++) {
         memset(key[i], i < 30 ? 0x20 : 0x21, sizeof key[i]);
         len[i] = 100 + i; /* each a prefix of the next, within a third */
@@ -281,7 +281,7 @@ static void test_no_memory(void **state)
         struct firn_buf out;
         uint32_t raw_len;
         firn_buf_init(&out, SIZE_MAX);
-        firn_block_builder_init(&bb, 0, 0, true);
+        firn_block_builder_init(&bb, 0, UINT64_MAX, 0, true);
         enum firn_status s = FIRN_OK;
         (void)firn_mem_fail_at(n, 0);
         for (unsigned i = 0; i < 20 && s == FIRN_OK; i++) {
