@@ -1,4 +1,5 @@
-/* Assertions: on in every build, for what our own code guarantees; bytes from outside never assert. */
+/* Assertions: on in every build, for what our own code guarantees; bytes from outside never assert.
+ */
 #ifndef FIRN_BASE_ASSERT_H
 #define FIRN_BASE_ASSERT_H
 

@@ -27,7 +27,8 @@ static uint32_t crc_bytes(uint32_t c, const uint8_t *p, size_t len)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c, const uint8_t *p, size_t len)
+__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c, const uint8_t *p,
+                                                            size_t len)
 {
     uint64_t w = c;
     for (; len >= 8; p += 8, len -= 8) {

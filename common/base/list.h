@@ -9,7 +9,7 @@ struct firn_list {
     struct firn_list *prev, *next;
 };
 
-#define FIRN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define FIRN_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Walk a list; the body may unlink `it` itself (and only it). `it` and `nx` are node pointers. */
 #define FIRN_LIST_EACH(it, nx, head)                                                               \

@@ -27,8 +27,8 @@ enum firn_status {
 /* The constant name of a status, for logs and tests. Never NULL. */
 const char *firn_status_name(enum firn_status s);
 
-/* A message for people: what was wrong, with which value, what to do. Always NUL-terminated; a longer
- * text is cut. An empty text means that nothing was said. */
+/* A message for people: what was wrong, with which value, what to do. Always NUL-terminated; a
+ * longer text is cut. An empty text means that nothing was said. */
 struct firn_err {
     char text[512];
 };

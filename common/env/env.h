@@ -44,7 +44,8 @@ struct firn_job {
 struct firn_env_vt {
     /* Monotonic time that may stand still while the machine sleeps; read anew at each call. */
     uint64_t (*mono_ns)(void *ctx);
-    /* Monotonic time that counts suspension (CLOCK_BOOTTIME): freshness and S5 are measured by it. */
+    /* Monotonic time that counts suspension (CLOCK_BOOTTIME): freshness and S5 are measured by it.
+     */
     uint64_t (*boot_ns)(void *ctx);
     /* Wall clock, ms since 1970; may jump. */
     uint64_t (*wall_ms)(void *ctx);
@@ -89,7 +90,8 @@ static inline uint64_t firn_random_u64(const struct firn_env *e)
     e->vt->random(e->ctx, &v, sizeof v);
     return v;
 }
-static inline void firn_timer_start(const struct firn_env *e, struct firn_timer *t, uint64_t after_ns)
+static inline void firn_timer_start(const struct firn_env *e, struct firn_timer *t,
+                                    uint64_t after_ns)
 {
     e->vt->timer_start(e->ctx, t, after_ns);
 }

@@ -23,8 +23,8 @@ struct firn_sock_user {
 };
 
 struct firn_listener {
-    /* A connection came: fill `user` and return FIRN_OK, or anything else to have it closed. peer is
-     * "ip:port"; loopback says whether it came from this machine. */
+    /* A connection came: fill `user` and return FIRN_OK, or anything else to have it closed. peer
+     * is "ip:port"; loopback says whether it came from this machine. */
     enum firn_status (*accept)(void *arg, struct firn_sock *sock, const char *peer, bool loopback,
                                struct firn_sock_user *user);
     void *arg;

@@ -23,8 +23,8 @@ void firn_os_req_clear(struct firn_os_req *r)
 
 const char *firn_os_op_name(enum firn_os_op op)
 {
-    static const char *const name[FIRN_OS_OPS] = {"GET",         "HEAD", "PUT",       "DELETE",
-                                                  "DELETE_MANY", "LIST", "MP_CREATE", "MP_PART",
+    static const char *const name[FIRN_OS_OPS] = {"GET",         "HEAD",    "PUT",       "DELETE",
+                                                  "DELETE_MANY", "LIST",    "MP_CREATE", "MP_PART",
                                                   "MP_COMPLETE", "MP_ABORT"};
     return op < FIRN_OS_OPS ? name[op] : "?";
 }
