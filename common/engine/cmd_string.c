@@ -118,8 +118,9 @@ static bool condition_holds(enum set_condition condition, bool found, struct fir
 }
 
 /* Put with a time to live that may lie in the past already: then the key is deleted at once. */
-static enum firn_status put_until(struct firn_eval *x, struct firn_slice key, struct firn_slice value,
-                                  uint64_t expiry_ms, enum firn_event event)
+static enum firn_status put_until(struct firn_eval *x, struct firn_slice key,
+                                  struct firn_slice value, uint64_t expiry_ms,
+                                  enum firn_event event)
 {
     if (expiry_ms && expiry_ms <= firn_engine__now(x))
         return firn_engine__del(x, key, FIRN_EVENT_DEL);
@@ -252,12 +253,15 @@ enum firn_status firn_engine__cmd_getdel(struct firn_eval *x)
 static enum firn_status retime(struct firn_eval *x, const struct firn_entry *v, struct firn_ttl ttl)
 {
     if (ttl.option == FIRN_TTL_PERSIST)
-        return v->expiry_ms
-                   ? firn_engine__put(x, x->argv[1], v->value, 0, FIRN_EVENT_PERSIST)
-                   : firn_engine__noop(x);
+        return v->expiry_ms ? firn_engine__put(x, x->argv[1], v->value, 0, FIRN_EVENT_PERSIST)
+                            : firn_engine__noop(x);
     uint64_t expiry_ms;
     enum firn_status st = firn_engine__ttl_ms(x, ttl.option, ttl.arg, &expiry_ms);
-    return st == FIRN_OK ? put_until(x, x->argv[1], v->value, expiry_ms, FIRN_EVENT_EXPIRE) : st;
+    if (st == FIRN_OK)
+        return put_until(x, x->argv[1], v->value, expiry_ms, FIRN_EVENT_EXPIRE);
+    enum firn_status none =
+        firn_engine__noop(x); /* that there is a key to complain of is data, too */
+    return none == FIRN_OK ? st : none;
 }
 
 enum firn_status firn_engine__cmd_getex(struct firn_eval *x)

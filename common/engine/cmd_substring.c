@@ -3,8 +3,8 @@
 
 #define KEEP_VALUE_BYTES (64u << 10) /* of the scratch value, from one command to the next */
 
-/* The scratch value with room for len bytes, not filled in; INVALID with the error appended when such a
- * value may not be. */
+/* The scratch value with room for len bytes, not filled in; INVALID with the error appended when
+ * such a value may not be. */
 static enum firn_status scratch(struct firn_eval *x, uint64_t len, uint8_t **out)
 {
     if (len > x->db->settings->value_max_bytes)
@@ -78,7 +78,8 @@ enum firn_status firn_engine__cmd_setrange(struct firn_eval *x)
     if (len > old.value.len)
         memset(to + old.value.len, 0, len - old.value.len);
     memcpy(to + offset, part.data, part.len);
-    st = firn_engine__put(x, x->argv[1], firn_slice_of(to, len), old.expiry_ms, FIRN_EVENT_SETRANGE);
+    st =
+        firn_engine__put(x, x->argv[1], firn_slice_of(to, len), old.expiry_ms, FIRN_EVENT_SETRANGE);
     if (st == FIRN_OK)
         firn_reply_i64(x->out, (int64_t)len);
     scratch_done(x);

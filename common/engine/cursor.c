@@ -2,8 +2,8 @@
 
 #include "base/mem.h"
 
-/* Ids are below 2^53, so that clients which keep numbers in doubles keep them exactly. A process counts up
- * from a random multiple of 2^20 below 2^52. */
+/* Ids are below 2^53, so that clients which keep numbers in doubles keep them exactly. A process
+ * counts up from a random multiple of 2^20 below 2^52. */
 #define ID_RANDOM_BITS 32
 #define ID_COUNT_BITS 20
 
@@ -28,8 +28,8 @@ static void cursor_drop(struct firn_cursors *c, struct firn_cursor *cur)
 
 void firn_engine__cursors_clear(struct firn_cursors *c)
 {
-    FIRN_LIST_EACH (it, nx, &c->lru)
-        cursor_drop(c, FIRN_CONTAINER(it, struct firn_cursor, lru));
+    FIRN_LIST_EACH(it, nx, &c->lru)
+    cursor_drop(c, FIRN_CONTAINER(it, struct firn_cursor, lru));
 }
 
 enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, struct firn_slice key,

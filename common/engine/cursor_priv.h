@@ -1,7 +1,7 @@
-/* SCAN's cursors: ids that this node gave, each standing for (database, last key returned). An id is never
- * used twice, stays valid however often it is used (a retry repeats its page), and is forgotten only when
- * too many or too large ones are kept: least recently used first. Unknown ids are an error for the
- * client, never a silent restart. */
+/* SCAN's cursors: ids that this node gave, each standing for (database, last key returned). An id
+ * is never used twice, stays valid however often it is used (a retry repeats its page), and is
+ * forgotten only when too many or too large ones are kept: least recently used first. Unknown ids
+ * are an error for the client, never a silent restart. */
 #ifndef FIRN_ENGINE_CURSOR_PRIV_H
 #define FIRN_ENGINE_CURSOR_PRIV_H
 
@@ -15,7 +15,7 @@
 #define FIRN_CURSOR_BUCKETS 4096
 
 struct firn_cursor {
-    struct firn_list lru;    /* private */
+    struct firn_list lru;     /* private */
     struct firn_cursor *next; /* private: of its bucket */
     uint64_t id;
     uint8_t db;
@@ -38,8 +38,8 @@ void firn_engine__cursors_clear(struct firn_cursors *c);
 /* Keep a position; gives its id (1 .. 2^53 - 1). LIMIT: memory. */
 enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, struct firn_slice key,
                                          uint64_t *id) FIRN_MUST_USE;
-/* The position of an id, now the most recently used; NULL when it is unknown. Borrowed until the next
- * call of this file. */
+/* The position of an id, now the most recently used; NULL when it is unknown. Borrowed until the
+ * next call of this file. */
 const struct firn_cursor *firn_engine__cursor_find(struct firn_cursors *c, uint64_t id);
 
 #endif

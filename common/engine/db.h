@@ -1,6 +1,7 @@
-/* A database as a node sees it: what a role core (writer, reader) keeps true and the engine's commands
- * read. The role owns the struct, updates the fields and calls the engine when they change; the engine asks
- * the role for probes and, on the writer, hands it records. Loop thread only. */
+/* A database as a node sees it: what a role core (writer, reader) keeps true and the engine's
+ * commands read. The role owns the struct, updates the fields and calls the engine when they
+ * change; the engine asks the role for probes and, on the writer, hands it records. Loop thread
+ * only. */
 #ifndef FIRN_ENGINE_DB_H
 #define FIRN_ENGINE_DB_H
 
@@ -16,43 +17,50 @@ struct firn_db;
 /* How the writer takes a write now. */
 enum firn_admit {
     FIRN_ADMIT_OK,
-    FIRN_ADMIT_WAIT,    /* no room just now: park; firn_engine_advance follows when there is */
-    FIRN_ADMIT_BUSY,    /* -KVBUSY with db->busy_why: nothing applied, safe to retry */
-    FIRN_ADMIT_FENCED,  /* -READONLY: a newer writer serves, or this one is going down */
+    FIRN_ADMIT_WAIT,   /* no room just now: park; firn_engine_advance follows when there is */
+    FIRN_ADMIT_BUSY,   /* -KVBUSY with db->busy_why: nothing applied, safe to retry */
+    FIRN_ADMIT_FENCED, /* -READONLY: a newer writer serves, or this one is going down */
 };
 
 struct firn_db_vt {
-    /* Begin a probe after now, or join one that will begin after now; returns its ticket. When it has been
-     * believed, the role has raised db->probe_done to at least the ticket and db->fresh_ns to its start, and
-     * calls firn_engine_advance. On the writer the commit of a batch first sent after now may be the probe. */
+    /* Begin a probe after now, or join one that will begin after now; returns its ticket. When it
+     * has been believed, the role has raised db->probe_done to at least the ticket and db->fresh_ns
+     * to its start, and calls firn_engine_advance. On the writer the commit of a batch first sent
+     * after now may be the probe. */
     uint64_t (*probe)(struct firn_db *db);
-    /* A read with F > 0 found the state old: begin a probe in the background if none is under way. */
+    /* A read with F > 0 found the state old: begin a probe in the background if none is under way.
+     */
     void (*probe_hint)(struct firn_db *db);
     /* A point read found an object gone (404): reload the manifest and install the new view, then
-     * firn_engine_advance; db->view_gen then differs (or did_fail text is set in db->view_error). */
+     * firn_engine_advance; db->view_gen then differs (or did_fail text is set in db->view_error).
+     */
     void (*reload_view)(struct firn_db *db);
-    /* Wait for the state to reach this place (a token's slot is applied and durable); the role calls
-     * firn_engine_advance as it moves. On a reader: tail on even without a freshness demand. */
+    /* Wait for the state to reach this place (a token's slot is applied and durable); the role
+     * calls firn_engine_advance as it moves. On a reader: tail on even without a freshness demand.
+     */
     void (*want_place)(struct firn_db *db, struct firn_place place);
-    /* True when the place lies in a sealed epoch at or behind the seal that counts (I3): what was applied
-     * there never became durable and never will. May be NULL: not known. Cheap. */
+    /* True when the place lies in a sealed epoch at or behind the seal that counts (I3): what was
+     * applied there never became durable and never will. May be NULL: not known. Cheap. */
     bool (*place_lost)(struct firn_db *db, struct firn_place place);
 
     /* --- writer only; NULL on readers */
     /* May `bytes` of records be taken now? Called before evaluation of a write. */
     enum firn_admit (*admit)(struct firn_db *db, size_t bytes);
-    /* Apply n records as one atomic group (n > 1: the role adds GROUP_BEGIN/END) to the memtable and the
-     * open batch, all in one slot. Only after admit said OK in the same turn. Gives the slot's number within
-     * the epoch and the seqno of the last record. LIMIT: memory or batch-bytes-max, nothing applied. */
+    /* Apply n records as one atomic group (n > 1: the role adds GROUP_BEGIN/END) to the memtable
+     * and the open batch, all in one slot. Only after admit said OK in the same turn. Gives the
+     * slot's number within the epoch and the seqno of the last record. LIMIT: memory or
+     * batch-bytes-max, nothing applied. */
     enum firn_status (*apply)(struct firn_db *db, const struct firn_record *rec, size_t n,
                               uint64_t *slot, uint64_t *seqno);
     /* CONFIG SET of a manifest setting (C): commit; done(status) later. */
     void (*set_manifest)(struct firn_db *db, const char *name, const char *value,
-                         void (*done)(void *arg, enum firn_status s, const struct firn_err *err), void *arg);
-    /* CONFIG REWRITE: put the settings changed at run time into the config file (firn_conf_rewrite). NULL: the
-     * program runs without one. May be set on readers too. */
+                         void (*done)(void *arg, enum firn_status s, const struct firn_err *err),
+                         void *arg);
+    /* CONFIG REWRITE: put the settings changed at run time into the config file
+     * (firn_conf_rewrite). NULL: the program runs without one. May be set on readers too. */
     enum firn_status (*rewrite_config)(struct firn_db *db, struct firn_err *err);
-    /* Role's own INFO fields for a section ("firn", "replication", …), "name:value\r\n" lines. May be NULL. */
+    /* Role's own INFO fields for a section ("firn", "replication", …), "name:value\r\n" lines. May
+     * be NULL. */
     void (*info)(struct firn_db *db, const char *section, struct firn_buf *out);
 };
 
@@ -64,14 +72,15 @@ struct firn_db {
     struct firn_lsm *lsm;
     struct firn_settings *settings;
 
-    bool writable;     /* writer */
-    bool serving;      /* false: still replaying (-LOADING) */
-    bool fenced;       /* writer: a newer epoch exists; writes answer -READONLY */
-    char writer_addr[128]; /* announced address of the active writer from the manifest; "" = unknown */
+    bool writable;         /* writer */
+    bool serving;          /* false: still replaying (-LOADING) */
+    bool fenced;           /* writer: a newer epoch exists; writes answer -READONLY */
+    char writer_addr[128]; /* announced address of the active writer from the manifest; "" = unknown
+                            */
     char node_id[64];
     char run_id[41];
     uint8_t db_id[16];
-    const char *busy_why;  /* text behind -KVBUSY when admit says BUSY */
+    const char *busy_why;       /* text behind -KVBUSY when admit says BUSY */
     struct firn_err view_error; /* why reload_view failed, "" = it did not */
 
     struct firn_view *view; /* current, the role's reference */
@@ -80,19 +89,19 @@ struct firn_db {
     uint64_t durable_seqno; /* newest durable: reads of DURABLE connections see up to this */
     struct firn_place durable_place; /* first place not known durable/applied (log position) */
 
-    /* Freshness (I6): the state at durable_seqno includes every write acknowledged before fresh_ns (boot
-     * clock); 0 = unknown. */
+    /* Freshness (I6): the state at durable_seqno includes every write acknowledged before fresh_ns
+     * (boot clock); 0 = unknown. */
     uint64_t fresh_ns;
     uint64_t probe_done;   /* highest probe ticket that ended believed */
     uint64_t probe_p99_ns; /* what a probe takes; 0 = not known yet */
 
-    /* Gates of replies (writer). Slot numbers are those of the writer's own epoch plus one, so that 0 means
-     * none: a write applied into slot n is durable when durable_gate ≥ n + 1. */
+    /* Gates of replies (writer). Slot numbers are those of the writer's own epoch plus one, so that
+     * 0 means none: a write applied into slot n is durable when durable_gate ≥ n + 1. */
     uint64_t open_gate;    /* gate of the open batch if it holds records, else 0 */
     uint64_t last_gate;    /* highest gate ever handed out (open or in flight or durable) */
     uint64_t durable_gate; /* all gates ≤ this are durable */
 
-    uint64_t log_time_ms;  /* newest log_time seen */
+    uint64_t log_time_ms;    /* newest log_time seen */
     int64_t clock_offset_ms; /* own wall clock minus the store's Date, for metrics */
     /* The writer's now, held within clock-skew-max of Date and ≥ log_time; on readers
      * max(own clock, log_time). */

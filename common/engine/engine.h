@@ -5,23 +5,41 @@
 #include "engine/db.h"
 
 struct firn_engine;
+struct firn_server;
 
 /* Create the engine and its RESP server over db->env->net, not listening yet. */
-enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out, struct firn_err *err) FIRN_MUST_USE;
+enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out,
+                                    struct firn_err *err) FIRN_MUST_USE;
 /* Listen as the settings say (bind, port). Gives the port listened on. */
-enum firn_status firn_engine_listen(struct firn_engine *e, uint16_t *port, struct firn_err *err) FIRN_MUST_USE;
+enum firn_status firn_engine_listen(struct firn_engine *e, uint16_t *port,
+                                    struct firn_err *err) FIRN_MUST_USE;
 /* Close all connections after sending what may be sent; free. NULL-safe. */
 void firn_engine_free(struct firn_engine *e);
 
-/* The role changed db (durable, probe, view, room, place, fenced): release gated replies and wake parked
- * commands that can go on. Cheap when nothing waits; safe to call from any callback of the role. */
+/* The role changed db (durable, probe, view, room, place, fenced): release gated replies and wake
+ * parked commands that can go on. Cheap when nothing waits; safe to call from any callback of the
+ * role. */
 void firn_engine_advance(struct firn_engine *e);
-/* The writer was fenced or stops: replies gated behind gate > durable_gate answer -KVUNKNOWN, new writes
- * -READONLY (db->fenced is set by the role before). */
+/* The writer was fenced or stops: replies gated behind gate > durable_gate answer -KVUNKNOWN, new
+ * writes -READONLY (db->fenced is set by the role before). */
 void firn_engine_fence(struct firn_engine *e);
-/* Stop accepting and reading; done(arg) when every reply owed has been sent or `deadline_ns` (boot) passed. */
-void firn_engine_drain(struct firn_engine *e, uint64_t deadline_ns, void (*done)(void *arg), void *arg);
-/* Append the engine's and server's metrics in Prometheus text form. */
-enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out);
+/* Stop accepting and reading; done(arg) when every reply owed has been sent or `deadline_ns` (boot)
+ * passed. */
+void firn_engine_drain(struct firn_engine *e, uint64_t deadline_ns, void (*done)(void *arg),
+                       void *arg);
+/* The settings were changed from outside (SIGHUP): hand on what the server keeps for itself. LIMIT.
+ */
+enum firn_status firn_engine_reload(struct firn_engine *e) FIRN_MUST_USE;
+/* The server behind it, for what a role wants to show of it. Lives as long as the engine. */
+struct firn_server *firn_engine_server(struct firn_engine *e);
+
+/* A firn_collector's function (obs/metrics.h) with the engine as its arg: report the engine's and
+ * server's metrics. */
+struct firn_metrics_out;
+void firn_engine_collect(struct firn_metrics_out *out, void *engine);
+/* Append the same alone in Prometheus's text form. LIMIT: out's max or memory. */
+enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out) FIRN_MUST_USE;
+/* The command table as a markdown page (docs/COMMANDS.md). LIMIT as above. */
+enum firn_status firn_engine_commands_markdown(struct firn_buf *out) FIRN_MUST_USE;
 
 #endif

@@ -1,9 +1,10 @@
 /* Inside the engine: its state, a connection's session, and the evaluation of one command.
  *
- * A command is evaluated in one step by its handler (a function of type firn_handler_fn named in the command
- * table). What it needs and is not there (room, freshness, blocks, its own writes durable) makes it answer
- * FIRN_AGAIN: it is parked with nothing done and nothing replied, and evaluated anew on the state of the
- * moment when it can go on (ARCHITECTURE "A command on the writer"). Loop thread only. */
+ * A command is evaluated in one step by its handler (a function of type firn_handler_fn named in
+ * the command table). What it needs and is not there (room, freshness, blocks, its own writes
+ * durable) makes it answer FIRN_AGAIN: it is parked with nothing done and nothing replied, and
+ * evaluated anew on the state of the moment when it can go on (ARCHITECTURE "A command on the
+ * writer"). Loop thread only. */
 #ifndef FIRN_ENGINE_PRIV_H
 #define FIRN_ENGINE_PRIV_H
 
@@ -37,27 +38,28 @@ enum firn_wait_kind {
 struct firn_wait {
     struct firn_list link; /* in engine->waiting or ->turning; else empty */
     enum firn_wait_kind kind;
-    uint64_t deadline_ns; /* boot clock; 0 = none */
-    uint64_t gate;        /* OWN: durable_gate must reach it */
-    uint64_t fresh_ns;    /* FRESH: fresh_ns must reach it … */
-    uint64_t ticket;      /* … or probe_done this, unless 0 */
-    uint64_t view_gen;    /* VIEW: the one that failed */
-    size_t bytes;         /* ROOM */
+    uint64_t deadline_ns;    /* boot clock; 0 = none */
+    uint64_t gate;           /* OWN: durable_gate must reach it */
+    uint64_t fresh_ns;       /* FRESH: fresh_ns must reach it … */
+    uint64_t ticket;         /* … or probe_done this, unless 0 */
+    uint64_t view_gen;       /* VIEW: the one that failed */
+    size_t bytes;            /* ROOM */
     struct firn_place place; /* PLACE */
 };
 
 /* An ordered walk over live keys that survives parks: one view, one seqno, so one moment. */
 struct firn_range {
-    struct firn_iter *iter; /* NULL: not open */
-    struct firn_buf bounds; /* the bytes of start and end */
-    unsigned steps;      /* in this turn */
-    uint64_t count;      /* the handler's: entries taken so far */
-    uint64_t bytes;      /* the handler's: bytes taken so far */
-    uint64_t seen;       /* the handler's: entries looked at */
-    uint64_t expires;    /* the handler's: entries with a time to live */
-    uint64_t next_expiry_ms; /* the handler's: the earliest of those, 0 = none */
-    struct firn_reply rows; /* the handler's: reply elements gathered so far */
-    struct firn_buf last;   /* the handler's: the last key taken (user part) */
+    struct firn_iter *iter;   /* NULL: not open */
+    struct firn_buf bounds;   /* the bytes of start and end */
+    unsigned steps;           /* in this turn */
+    uint64_t count;           /* the handler's: entries taken so far */
+    uint64_t bytes;           /* the handler's: bytes taken so far */
+    uint64_t seen;            /* the handler's: entries looked at */
+    uint64_t expires;         /* the handler's: entries with a time to live */
+    uint64_t next_expiry_ms;  /* the handler's: the earliest of those, 0 = none */
+    uint64_t view_gen, seqno; /* the handler's: of the state it walks over */
+    struct firn_reply rows;   /* the handler's: reply elements gathered so far */
+    struct firn_buf last;     /* the handler's: the last key taken (user part) */
 };
 
 /* A commit of a manifest setting under way for CONFIG SET; outlives its connection if need be. */
@@ -168,7 +170,8 @@ struct firn_eval {
     const struct firn_slice *argv;
     uint64_t arrival_ns;
     struct firn_view *view; /* set by read_ready and write_ready */
-    struct firn_view *held; /* a reference on it, where old values are used after a write; or NULL */
+    struct firn_view
+        *held; /* a reference on it, where old values are used after a write; or NULL */
     uint64_t max_seqno;
     uint64_t now_ms; /* 0 = not taken yet: firn_engine__now */
     uint8_t ns;      /* namespace of the selected database */
@@ -177,9 +180,9 @@ struct firn_eval {
     struct firn_gate gate;
 };
 
-/* Evaluate. OK: the reply was appended. INVALID: an error was appended. AGAIN: nothing was done; wait.kind
- * says for what (NONE: for the misses of s->read). Anything else: finish answers the matching error.
- * Replies appended before AGAIN are taken back. */
+/* Evaluate. OK: the reply was appended. INVALID: an error was appended. AGAIN: nothing was done;
+ * wait.kind says for what (NONE: for the misses of s->read). Anything else: finish answers the
+ * matching error. Replies appended before AGAIN are taken back. */
 typedef enum firn_status (*firn_handler_fn)(struct firn_eval *x);
 
 /* Bits of firn_command.id. */
@@ -222,8 +225,8 @@ static inline bool firn_engine__arg_is(const struct firn_eval *x, size_t i, cons
 }
 
 /* ---- wait.c */
-/* Leave AGAIN with this reason; the deadline is boot time. When it has passed already, answer the error that
- * goes with the reason and give INVALID. */
+/* Leave AGAIN with this reason; the deadline is boot time. When it has passed already, answer the
+ * error that goes with the reason and give INVALID. */
 enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait *w) FIRN_MUST_USE;
 /* Put the session where it will be woken. */
 void firn_engine__park(struct firn_eval *x);
@@ -233,21 +236,23 @@ void firn_engine__wake_all(struct firn_engine *e);
 void firn_engine__tick(void *engine);
 void firn_engine__turn(void *engine);
 void firn_engine__fetch_ahead(void *engine);
-/* Wait until this place has been consumed (a token's); on an APPLIED connection of the writer its own
- * applied state will do for seqno. */
-enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t, bool durable,
-                                          uint64_t deadline_ns) FIRN_MUST_USE;
+/* Wait until this place has been consumed (a token's); on an APPLIED connection of the writer its
+ * own applied state will do for seqno. */
+enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t,
+                                          bool durable, uint64_t deadline_ns) FIRN_MUST_USE;
 
 /* ---- read.c */
 /* The state a plain read of this connection is served from, or what it must wait for (I6). */
 enum firn_status firn_engine__read_ready(struct firn_eval *x) FIRN_MUST_USE;
 /* Freshness alone: OK when the state will do for this connection. */
 enum firn_status firn_engine__fresh_ready(struct firn_eval *x) FIRN_MUST_USE;
-/* The internal key of a user's key, in e->key (overwritten by the next). INVALID: too long, answered. */
+/* The internal key of a user's key, in e->key (overwritten by the next). INVALID: too long,
+ * answered. */
 enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user,
                                   struct firn_slice *out) FIRN_MUST_USE;
 /* The live value of a key, expiry applied, earlier writes of this command seen. OK, ABSENT, AGAIN,
- * INVALID, CORRUPT, LIMIT. The entry's value is borrowed for this evaluation; its key is not set. */
+ * INVALID, CORRUPT, LIMIT. The entry's value is borrowed for this evaluation; its key is not set.
+ */
 enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
                                   struct firn_entry *out) FIRN_MUST_USE;
 /* Make n keys (argv[first], argv[first + step], …) resident, all misses noted at once. */
@@ -280,14 +285,15 @@ void firn_engine__range_close(struct firn_session *s);
 
 /* ---- write.c */
 enum firn_status firn_engine__write_ready(struct firn_eval *x) FIRN_MUST_USE;
-/* One PUT (a DEL where the value is empty and `empty-value deletes`), applied at once. INVALID: the key or
- * value is too long, answered. */
-enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user, struct firn_slice value,
-                                  uint64_t expiry_ms, enum firn_event event) FIRN_MUST_USE;
+/* One PUT (a DEL where the value is empty and `empty-value deletes`), applied at once. INVALID: the
+ * key or value is too long, answered. */
+enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_slice value, uint64_t expiry_ms,
+                                  enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user,
                                   enum firn_event event) FIRN_MUST_USE;
-/* Add to the command's group instead; firn_engine__commit applies it whole. The value is borrowed until
- * then. */
+/* Add to the command's group instead; firn_engine__commit applies it whole. The value is borrowed
+ * until then. */
 enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice user,
                                         struct firn_slice value, uint64_t expiry_ms,
                                         enum firn_event event) FIRN_MUST_USE;
@@ -297,8 +303,8 @@ enum firn_status firn_engine__commit(struct firn_eval *x) FIRN_MUST_USE;
 /* Delete [start, end) of internal keys. */
 enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice start,
                                         struct firn_slice end) FIRN_MUST_USE;
-/* The command writes nothing: answer as a read with F = 0 of the state it was evaluated on (PROTOCOL
- * "Tailing and freshness"). Called before the reply is made. */
+/* The command writes nothing: answer as a read with F = 0 of the state it was evaluated on
+ * (PROTOCOL "Tailing and freshness"). Called before the reply is made. */
 enum firn_status firn_engine__noop(struct firn_eval *x) FIRN_MUST_USE;
 /* INVALID with the error appended when a value of this length may not be. */
 enum firn_status firn_engine__check_value(struct firn_eval *x, uint64_t len) FIRN_MUST_USE;
@@ -309,10 +315,19 @@ enum firn_status firn_engine__noop_i64(struct firn_eval *x, int64_t v) FIRN_MUST
 /* firn_engine__noop, then null. */
 enum firn_status firn_engine__noop_null(struct firn_eval *x) FIRN_MUST_USE;
 
+/* ---- engine.c */
+/* Hand the server those settings that it keeps for itself. LIMIT: memory. */
+enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_USE;
+
+/* ---- cmd_kv_session.c */
+/* KV.COST counts from here. */
+void firn_engine__cost_reset(struct firn_engine *e);
+
 /* ---- info.c */
 enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice section,
                                    struct firn_buf *out) FIRN_MUST_USE;
 /* ---- commands_table.c */
+/* The engine's commands; one table, from which COMMAND, docs/COMMANDS.md and dispatch come. */
 const struct firn_command *firn_engine__commands(size_t *n);
 
 #endif

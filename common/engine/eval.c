@@ -1,4 +1,5 @@
-/* The evaluation of one command: what it needs first, its handler, and what follows from the answer. */
+/* The evaluation of one command: what it needs first, its handler, and what follows from the
+ * answer. */
 #include "engine/engine_priv.h"
 
 static firn_handler_fn handler_of(const struct firn_command *cmd)
@@ -65,8 +66,10 @@ static void answer_failure(struct firn_eval *x, enum firn_status st)
         return;
     default:
         x->e->stat.fetch_errors++;
-        firn_reply_error(x->out, "KVBUSY the store could not be read: %s; nothing was applied, "
-                                 "it is safe to retry", text);
+        firn_reply_error(x->out,
+                         "KVBUSY the store could not be read: %s; nothing was applied, "
+                         "it is safe to retry",
+                         text);
     }
 }
 
@@ -97,8 +100,8 @@ static enum firn_exec park(struct firn_eval *x, size_t mark)
         bool write = x->cmd->flags & FIRN_CMD_WRITE;
         const struct firn_settings *set = x->db->settings;
         s->wait.kind = FIRN_WAIT_FETCH;
-        firn_engine__fetch_start(s, x->arrival_ns + (write ? set->commit_timeout_ns
-                                                           : set->read_timeout_ns));
+        firn_engine__fetch_start(s, x->arrival_ns +
+                                        (write ? set->commit_timeout_ns : set->read_timeout_ns));
     }
     firn_engine__park(x);
     return FIRN_EXEC_PARK;
@@ -170,7 +173,8 @@ void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn
     bool write = cmd->flags & FIRN_CMD_WRITE;
     if (write ? !e->db->writable || !(cmd->id & FIRN_TRAIT_READS) : !reads_state(cmd))
         return;
-    if ((cmd->id & FIRN_TRAIT_OPTIONS) && argc == (size_t)(cmd->arity < 0 ? -cmd->arity : cmd->arity))
+    if ((cmd->id & FIRN_TRAIT_OPTIONS) &&
+        argc == (size_t)(cmd->arity < 0 ? -cmd->arity : cmd->arity))
         return;
     s->ahead_left++;
     firn_engine__read_ahead(s, cmd, argc, argv);

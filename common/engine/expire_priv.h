@@ -19,9 +19,9 @@ struct firn_ttl {
     size_t arg; /* index of its number in argv */
 };
 
-/* Take the option at argv[*i], and its number, into t; *i is moved to the last word taken. False when it is
- * none of the options, has no number, or another kind was given before (the same one may repeat). keep and
- * persist say whether KEEPTTL and PERSIST are options of this command. */
+/* Take the option at argv[*i], and its number, into t; *i is moved to the last word taken. False
+ * when it is none of the options, has no number, or another kind was given before (the same one may
+ * repeat). keep and persist say whether KEEPTTL and PERSIST are options of this command. */
 bool firn_engine__ttl_option(const struct firn_eval *x, size_t *i, bool keep, bool persist,
                              struct firn_ttl *t);
 /* The absolute time in ms that argv[arg] means; INVALID with Redis's error appended. */

@@ -1,6 +1,6 @@
-/* The writes of one command, gathered while it is evaluated and handed to the role as one atomic group.
- * Later steps of the same command see earlier ones through firn_engine__group_find. One per engine:
- * evaluation is a single step, so no two commands ever gather at once. */
+/* The writes of one command, gathered while it is evaluated and handed to the role as one atomic
+ * group. Later steps of the same command see earlier ones through firn_engine__group_find. One per
+ * engine: evaluation is a single step, so no two commands ever gather at once. */
 #ifndef FIRN_ENGINE_GROUP_PRIV_H
 #define FIRN_ENGINE_GROUP_PRIV_H
 
@@ -12,14 +12,16 @@ struct firn_group {
     struct firn_arena arena; /* keys, and values that were computed */
     struct firn_record *rec;
     size_t n, cap;
-    size_t bytes;        /* encoded size of the records */
-    uint32_t *slot;      /* open addressing: index + 1 of the newest record of a key, 0 = free */
-    size_t slots;        /* a power of two, or 0 */
-    size_t indexed;      /* records that are in the index */
+    size_t bytes;   /* encoded size of the records */
+    uint32_t *slot; /* open addressing: index + 1 of the newest record of a key, 0 = free */
+    size_t slots;   /* a power of two, or 0 */
+    size_t indexed; /* records that are in the index */
 };
 
-/* Add a record. Its key is copied; its value is borrowed until the group is reset. LIMIT: memory. */
-enum firn_status firn_engine__group_add(struct firn_group *g, const struct firn_record *r) FIRN_MUST_USE;
+/* Add a record. Its key is copied; its value is borrowed until the group is reset. LIMIT: memory.
+ */
+enum firn_status firn_engine__group_add(struct firn_group *g,
+                                        const struct firn_record *r) FIRN_MUST_USE;
 /* The newest record of this internal key in *out: OK or ABSENT. Range deletes are not looked at.
  * LIMIT: memory. Amortised O(1). */
 enum firn_status firn_engine__group_find(struct firn_group *g, struct firn_slice key,

@@ -1,5 +1,5 @@
-/* Ordered walks over live keys for SCAN, KEYS, DBSIZE, KV.RANGE …: one moment of the database (a view and a
- * seqno) from the first entry to the last, over as many parks as it takes. */
+/* Ordered walks over live keys for SCAN, KEYS, DBSIZE, KV.RANGE …: one moment of the database (a
+ * view and a seqno) from the first entry to the last, over as many parks as it takes. */
 #include "engine/engine_priv.h"
 
 #define STEPS_PER_TURN 4096 /* entries looked at before the loop gets its turn */

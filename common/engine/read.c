@@ -3,8 +3,9 @@
 
 /* ---- freshness */
 
-/* A read with F > 0 that was served from a state older than max(0, min(F/2, F - 2 x p99 of a probe)) begins
- * the next probe, so that reads to come need not wait for it (PROTOCOL "Tailing and freshness"). */
+/* A read with F > 0 that was served from a state older than max(0, min(F/2, F - 2 x p99 of a
+ * probe)) begins the next probe, so that reads to come need not wait for it (PROTOCOL "Tailing and
+ * freshness"). */
 static void hint_probe(struct firn_eval *x, uint64_t freshness)
 {
     struct firn_db *db = x->db;
@@ -66,7 +67,8 @@ enum firn_status firn_engine__read_ready(struct firn_eval *x)
 
 /* ---- values */
 
-enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user, struct firn_slice *out)
+enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_slice *out)
 {
     if (user.len > FIRN_USER_KEY_MAX) {
         firn_reply_error(x->out, "ERR key of %zu bytes is longer than %d", user.len,
@@ -90,12 +92,13 @@ static enum firn_status get_from_group(struct firn_eval *x, struct firn_slice ke
         return st == FIRN_ABSENT ? FIRN_AGAIN : st;
     if (r->kind != FIRN_RECORD_PUT)
         return FIRN_ABSENT;
-    *out = (struct firn_entry){
-        .value = r->value, .expiry_ms = r->expiry_ms, .kind = FIRN_RECORD_PUT};
+    *out =
+        (struct firn_entry){.value = r->value, .expiry_ms = r->expiry_ms, .kind = FIRN_RECORD_PUT};
     return FIRN_OK;
 }
 
-enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user, struct firn_entry *out)
+enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_entry *out)
 {
     struct firn_slice key;
     enum firn_status st = firn_engine__key(x, user, &key);
@@ -156,8 +159,9 @@ void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns)
     firn_read_fetch(&s->read, deadline_ns, fetch_done, s);
 }
 
-/* A 404: the object was compacted away under this view and a newer manifest names something else. Reload it
- * once and evaluate anew on the new view; one that still names a missing object is damaged. */
+/* A 404: the object was compacted away under this view and a newer manifest names something else.
+ * Reload it once and evaluate anew on the new view; one that still names a missing object is
+ * damaged. */
 static enum firn_status retry_on_new_view(struct firn_eval *x)
 {
     struct firn_session *s = x->s;
@@ -172,7 +176,8 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
     }
     if (db->view_gen == s->reload_gen) {
         if (db->view_error.text[0]) {
-            firn_reply_error(x->out, "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
+            firn_reply_error(x->out,
+                             "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
                              db->view_error.text);
             return FIRN_INVALID;
         }
@@ -220,8 +225,8 @@ void firn_engine__read_ahead(struct firn_session *s, const struct firn_command *
             memcpy(e->key + 1, user.data, user.len);
         struct firn_entry ignored;
         /* Only the misses it notes matter here; what it finds is found again by the command. */
-        (void)(firn_view_get(e->db->view, &s->ahead, firn_slice_of(e->key, user.len + 1), UINT64_MAX,
-                             &ignored) == FIRN_OK);
+        (void)(firn_view_get(e->db->view, &s->ahead, firn_slice_of(e->key, user.len + 1),
+                             UINT64_MAX, &ignored) == FIRN_OK);
     }
 }
 
@@ -230,14 +235,16 @@ static void ahead_done(struct firn_read *r)
     struct firn_session *s = r->arg;
     s->ahead_fetching = false;
     if (!s->ahead_left)
-        firn_read_clear(r); /* those it was for have gone by: they failed or fetched for themselves */
+        firn_read_clear(
+            r); /* those it was for have gone by: they failed or fetched for themselves */
 }
 
 void firn_engine__fetch_ahead(void *engine)
 {
     struct firn_engine *e = engine;
     uint64_t deadline = firn_boot_ns(e->db->env) + e->db->settings->read_timeout_ns;
-    FIRN_LIST_EACH (it, nx, &e->ahead) {
+    FIRN_LIST_EACH(it, nx, &e->ahead)
+    {
         struct firn_session *s = FIRN_CONTAINER(it, struct firn_session, ahead_link);
         firn_list_remove(&s->ahead_link);
         s->ahead_fetching = true;

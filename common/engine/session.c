@@ -27,7 +27,9 @@ void firn_engine__session_done(struct firn_session *s)
     firn_list_remove(&s->wait.link);
     s->wait.kind = FIRN_WAIT_NONE;
     firn_engine__range_close(s);
-    firn_read_clear(&s->read);
+    if (s->read.tables_looked || s->read.npins || s->read.trips || s->read.nwants ||
+        s->read.explain)
+        firn_read_clear(&s->read); /* a memtable hit leaves nothing to clear */
     s->fetching = s->fetch_failed = s->reloaded = s->retried = false;
     s->was_parked = false;
     s->ticket = 0;
@@ -76,8 +78,8 @@ uint64_t firn_engine__freshness(const struct firn_session *s)
     return s->freshness_chosen ? s->freshness_ns : s->e->db->settings->freshness_ns;
 }
 
-/* The last slot before `end`. Before slot 0 of an epoch lies the whole of the epoch before: its last slot
- * that can be named stands for that, and is consumed once the seal was passed. */
+/* The last slot before `end`. Before slot 0 of an epoch lies the whole of the epoch before: its
+ * last slot that can be named stands for that, and is consumed once the seal was passed. */
 static struct firn_place place_before(struct firn_place end)
 {
     if (end.slot > 0)
@@ -97,9 +99,8 @@ static uint32_t db_short(const struct firn_db *db)
 size_t firn_engine__token(struct firn_session *s, char out[FIRN_TOKEN_MAX])
 {
     const struct firn_db *db = s->e->db;
-    struct firn_token t = {.db = db_short(db),
-                           .place = place_before(db->durable_place),
-                           .seqno = db->durable_seqno};
+    struct firn_token t = {
+        .db = db_short(db), .place = place_before(db->durable_place), .seqno = db->durable_seqno};
     bool applied = db->writable && firn_engine__ack(s) == FIRN_ACK_APPLIED;
     if (applied && db->last_gate > db->durable_gate) {
         t.place = (struct firn_place){db->durable_place.epoch, db->last_gate - 1};

@@ -1,5 +1,5 @@
-/* The slow log: the last commands that took long from arrival to reply. Only parked commands can (everything
- * else runs to its end at once), so the hot path never looks at a clock for it. */
+/* The slow log: the last commands that took long from arrival to reply. Only parked commands can
+ * (everything else runs to its end at once), so the hot path never looks at a clock for it. */
 #ifndef FIRN_ENGINE_SLOWLOG_PRIV_H
 #define FIRN_ENGINE_SLOWLOG_PRIV_H
 
@@ -13,8 +13,8 @@
 
 struct firn_slowlog_entry {
     uint64_t id, took_ns, wall_ms;
-    char *peer, *name; /* owned */
-    size_t argc;       /* elements of `args` */
+    char *peer, *name;    /* owned */
+    size_t argc;          /* elements of `args` */
     struct firn_buf args; /* bulk replies, one behind the other */
 };
 
@@ -25,8 +25,8 @@ struct firn_slowlog {
     uint64_t first_id; /* entries below were reset */
 };
 
-/* Keep a command; nothing is kept when memory is short. Arguments of commands that hold secrets are not
- * kept. */
+/* Keep a command; nothing is kept when memory is short. Arguments of commands that hold secrets are
+ * not kept. */
 void firn_engine__slowlog_add(struct firn_slowlog *l, const struct firn_conn *c,
                               const struct firn_command *cmd, size_t argc,
                               const struct firn_slice *argv, uint64_t took_ns, uint64_t wall_ms);

@@ -1,4 +1,4 @@
-/* Numbers and patterns as Redis reads and writes them. Pure functions. */
+/* Numbers as Redis reads and writes them, beyond what the resp room has. Pure functions. */
 #ifndef FIRN_ENGINE_TEXT_PRIV_H
 #define FIRN_ENGINE_TEXT_PRIV_H
 
@@ -12,15 +12,11 @@ bool firn_engine__parse_u64(struct firn_slice s, uint64_t *out);
 
 #define FIRN_ENGINE_LD_MAX 5120 /* characters of a long double in plain digits, with a NUL */
 
-/* A floating-point number as Redis's string2ld takes it: all of strtold's forms but NaN, no blanks. */
+/* A floating-point number as Redis's string2ld takes it: all of strtold's forms but NaN, no blanks.
+ */
 bool firn_engine__parse_ld(struct firn_slice s, long double *out);
-/* Plain digits (%.17Lf without trailing zeros), never an exponent, never "-0"; returns the length. */
+/* Plain digits (%.17Lf without trailing zeros), never an exponent, never "-0"; returns the length.
+ */
 size_t firn_engine__format_ld(long double v, char out[FIRN_ENGINE_LD_MAX]);
-
-/* Whether s matches the glob pattern: * ? [a-z] [^a-z] \x, as Redis's stringmatchlen. No recursion;
- * O(pattern x s) at worst. */
-bool firn_engine__glob(struct firn_slice pattern, struct firn_slice s, bool nocase);
-/* How many bytes at the pattern's start are literal (before the first of * ? [ \). */
-size_t firn_engine__glob_prefix(struct firn_slice pattern);
 
 #endif

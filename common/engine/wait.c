@@ -1,6 +1,6 @@
-/* Parking and waking. Parked commands lie in engine->waiting in the order they came; firn_engine_advance
- * and, while any of them has a deadline, a timer look through them. Waking one only means that it is
- * evaluated anew: whether it can really go on is decided there. */
+/* Parking and waking. Parked commands lie in engine->waiting in the order they came;
+ * firn_engine_advance and, while any of them has a deadline, a timer look through them. Waking one
+ * only means that it is evaluated anew: whether it can really go on is decided there. */
 #include "engine/engine_priv.h"
 
 static bool token_reached(const struct firn_db *db, struct firn_place place)
@@ -37,8 +37,8 @@ enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait 
     return FIRN_AGAIN;
 }
 
-enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t, bool durable,
-                                          uint64_t deadline_ns)
+enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t,
+                                          bool durable, uint64_t deadline_ns)
 {
     struct firn_db *db = x->db;
     bool whole_epoch = t->place.slot == FIRN_SLOT_MAX; /* "before slot 0", see place_before */
@@ -53,8 +53,7 @@ enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn
         t->seqno <= db->applied_seqno)
         return FIRN_OK;
     db->vt->want_place(db, t->place);
-    struct firn_wait w = {
-        .kind = FIRN_WAIT_PLACE, .deadline_ns = deadline_ns, .place = t->place};
+    struct firn_wait w = {.kind = FIRN_WAIT_PLACE, .deadline_ns = deadline_ns, .place = t->place};
     return firn_engine__await(x, &w);
 }
 
@@ -88,7 +87,8 @@ static void resume(struct firn_wait *w)
     firn_conn_resume(session_of(w)->c);
 }
 
-/* Whether what w waits for has come. *room turns false once admit has said WAIT: it is not asked again. */
+/* Whether what w waits for has come. *room turns false once admit has said WAIT: it is not asked
+ * again. */
 static bool wait_over(struct firn_engine *e, const struct firn_wait *w, bool *room)
 {
     struct firn_db *db = e->db;
@@ -122,7 +122,8 @@ void firn_engine__wake(struct firn_engine *e)
         return;
     bool room = true;
     uint64_t now = firn_boot_ns(e->db->env);
-    FIRN_LIST_EACH (it, nx, &e->waiting) {
+    FIRN_LIST_EACH(it, nx, &e->waiting)
+    {
         struct firn_wait *w = FIRN_CONTAINER(it, struct firn_wait, link);
         if ((w->deadline_ns && now >= w->deadline_ns) || wait_over(e, w, &room))
             resume(w);
@@ -131,8 +132,8 @@ void firn_engine__wake(struct firn_engine *e)
 
 void firn_engine__wake_all(struct firn_engine *e)
 {
-    FIRN_LIST_EACH (it, nx, &e->waiting)
-        resume(FIRN_CONTAINER(it, struct firn_wait, link));
+    FIRN_LIST_EACH(it, nx, &e->waiting)
+    resume(FIRN_CONTAINER(it, struct firn_wait, link));
 }
 
 void firn_engine__tick(void *engine)
@@ -146,6 +147,6 @@ void firn_engine__tick(void *engine)
 void firn_engine__turn(void *engine)
 {
     struct firn_engine *e = engine;
-    FIRN_LIST_EACH (it, nx, &e->turning)
-        resume(FIRN_CONTAINER(it, struct firn_wait, link));
+    FIRN_LIST_EACH(it, nx, &e->turning)
+    resume(FIRN_CONTAINER(it, struct firn_wait, link));
 }

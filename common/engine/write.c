@@ -1,4 +1,5 @@
-/* Writes: admission, records, what a reply waits for; and commands that in the end write nothing. */
+/* Writes: admission, records, what a reply waits for; and commands that in the end write nothing.
+ */
 #include "engine/engine_priv.h"
 
 /* ---- may it be written now */
@@ -6,8 +7,9 @@
 static enum firn_status refuse_readonly(struct firn_eval *x)
 {
     const struct firn_db *db = x->db;
-    const char *who = db->writable ? "a newer writer serves this database, or this one is going down"
-                                   : "You can't write against a read only replica";
+    const char *who = db->writable
+                          ? "a newer writer serves this database, or this one is going down"
+                          : "You can't write against a read only replica";
     x->e->stat.readonly++;
     if (db->writer_addr[0])
         firn_reply_error(x->out, "READONLY %s; the writer is at %s", who, db->writer_addr);
@@ -67,8 +69,7 @@ enum firn_status firn_engine__check_value(struct firn_eval *x, uint64_t len)
     if (len <= x->db->settings->value_max_bytes)
         return FIRN_OK;
     firn_reply_error(x->out, "ERR value of %llu bytes is longer than value-max (%llu)",
-                     (unsigned long long)len,
-                     (unsigned long long)x->db->settings->value_max_bytes);
+                     (unsigned long long)len, (unsigned long long)x->db->settings->value_max_bytes);
     return FIRN_INVALID;
 }
 
@@ -97,8 +98,9 @@ static enum firn_status apply(struct firn_eval *x, const struct firn_record *rec
 }
 
 /* The record of a put. Its key lies in e->key. */
-static enum firn_status make_put(struct firn_eval *x, struct firn_slice user, struct firn_slice value,
-                                 uint64_t expiry_ms, enum firn_event event, struct firn_record *r)
+static enum firn_status make_put(struct firn_eval *x, struct firn_slice user,
+                                 struct firn_slice value, uint64_t expiry_ms, enum firn_event event,
+                                 struct firn_record *r)
 {
     enum firn_status st = firn_engine__check_value(x, value.len);
     if (st != FIRN_OK)
@@ -114,8 +116,9 @@ static enum firn_status make_put(struct firn_eval *x, struct firn_slice user, st
     return firn_engine__key(x, user, &r->key);
 }
 
-enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user, struct firn_slice value,
-                                  uint64_t expiry_ms, enum firn_event event)
+enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user,
+                                  struct firn_slice value, uint64_t expiry_ms,
+                                  enum firn_event event)
 {
     struct firn_record r;
     enum firn_status st = make_put(x, user, value, expiry_ms, event, &r);
@@ -129,7 +132,8 @@ static enum firn_status make_del(struct firn_eval *x, struct firn_slice user, en
     return firn_engine__key(x, user, &r->key);
 }
 
-enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user, enum firn_event event)
+enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user,
+                                  enum firn_event event)
 {
     struct firn_record r;
     enum firn_status st = make_del(x, user, event, &r);
@@ -187,8 +191,9 @@ enum firn_status firn_engine__noop(struct firn_eval *x)
             x->e->stat.noops++;
         return st;
     }
-    /* The state evaluated holds the open batch. Its commit is a probe that begins after now; without one the
-     * newest batch must be durable and a probe begun after the command came must have ended (I6). */
+    /* The state evaluated holds the open batch. Its commit is a probe that begins after now;
+     * without one the newest batch must be durable and a probe begun after the command came must
+     * have ended (I6). */
     x->e->stat.noops++;
     x->gated = true;
     x->gate = (struct firn_gate){

@@ -1,0 +1,203 @@
+/* CONFIG GET, SET, REWRITE, RESETSTAT over the conf room's table. */
+#include "engine/cmd_priv.h"
+
+#include "base/mem.h"
+#include "resp/glob.h"
+
+static enum firn_conf_role role_of(const struct firn_db *db)
+{
+    return db->writable ? FIRN_CONF_WRITER : FIRN_CONF_READER;
+}
+
+/* ---- GET */
+
+struct config_get {
+    struct firn_eval *x;
+    struct firn_reply rows;
+    size_t pairs;
+    size_t pattern; /* index of the one being emitted */
+};
+
+/* A name that an earlier pattern matched is not given twice. */
+static bool matched_before(struct config_get *g, const char *name)
+{
+    struct firn_slice n = firn_slice_str(name);
+    for (size_t i = 2; i < g->pattern; i++)
+        if (firn_glob_match(g->x->argv[i], n, true))
+            return true;
+    return false;
+}
+
+static void emit_matches(void *arg, const char *name, struct firn_slice value)
+{
+    struct config_get *g = arg;
+    if (matched_before(g, name))
+        return;
+    firn_reply_str(&g->rows, name);
+    firn_reply_bulk(&g->rows, value);
+    g->pairs++;
+}
+
+enum firn_status firn_engine__cmd_config_get(struct firn_eval *x)
+{
+    struct config_get g = {.x = x};
+    firn_reply_init(&g.rows, 1u << 20, x->out->resp);
+    enum firn_status st = FIRN_OK;
+    for (g.pattern = 2; g.pattern < x->argc && st == FIRN_OK; g.pattern++)
+        st = firn_conf_get(x->db->settings, role_of(x->db), x->argv[g.pattern], emit_matches, &g);
+    if (st == FIRN_OK && g.rows.failed)
+        st = FIRN_LIMIT;
+    if (st == FIRN_OK) {
+        firn_reply_map(x->out, g.pairs);
+        firn_reply_raw(x->out, g.rows.buf.data, g.rows.buf.len);
+    }
+    firn_reply_clear(&g.rows);
+    return st;
+}
+
+/* ---- SET */
+
+static enum firn_status set_error(struct firn_eval *x, struct firn_slice name, const char *why)
+{
+    int len = name.len > 64 ? 64 : (int)name.len;
+    firn_reply_error(x->out, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+                     len, (const char *)name.data, why);
+    return FIRN_INVALID;
+}
+
+static bool is_commit(struct firn_slice name)
+{
+    const struct firn_conf_def *def = firn_conf_find(name);
+    return def && def->scope == FIRN_CONF_COMMIT;
+}
+
+static enum firn_status check_all(struct firn_eval *x)
+{
+    const struct firn_db *db = x->db;
+    for (size_t i = 2; i < x->argc; i += 2) {
+        struct firn_err err = {""};
+        struct firn_slice name = x->argv[i];
+        if (!firn_conf_find(name)) {
+            int len = name.len > 64 ? 64 : (int)name.len;
+            firn_reply_error(x->out,
+                             "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                             len, (const char *)name.data);
+            return FIRN_INVALID;
+        }
+        if (firn_conf_check(db->settings, role_of(db), name, x->argv[i + 1], &err) != FIRN_OK)
+            return set_error(x, name, err.text);
+        if (!is_commit(name))
+            continue;
+        if (!db->writable || db->fenced || !db->vt->set_manifest) {
+            firn_reply_error(
+                x->out, "READONLY '%s' is kept in the manifest: set it on the writer%s%s",
+                firn_conf_find(name)->name, db->writer_addr[0] ? " at " : "", db->writer_addr);
+            return FIRN_INVALID;
+        }
+    }
+    return FIRN_OK;
+}
+
+static void committed(void *arg, enum firn_status st, const struct firn_err *err)
+{
+    struct firn_setting_commit *c = arg;
+    if (!c->session) {
+        firn_free(c);
+        return;
+    }
+    c->done = true;
+    c->status = st;
+    if (err)
+        c->err = *err;
+    firn_conn_resume(c->session->c);
+}
+
+static enum firn_status begin_commit(struct firn_eval *x, struct firn_slice name,
+                                     struct firn_slice value)
+{
+    struct firn_setting_commit *c = firn_calloc(1, sizeof *c);
+    char *text = firn_strndup(value.len ? (const char *)value.data : "", value.len);
+    if (!c || !text) {
+        firn_free(c);
+        firn_free(text);
+        return FIRN_LIMIT;
+    }
+    c->session = x->s;
+    x->s->commit = c;
+    x->db->vt->set_manifest(x->db, firn_conf_find(name)->name, text, committed, c);
+    firn_free(text);
+    struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
+    return firn_engine__await(x, &w);
+}
+
+/* Commit the manifest settings one after the other; s->commits_done says how many are. */
+static enum firn_status commit_all(struct firn_eval *x)
+{
+    struct firn_session *s = x->s;
+    size_t nth = 0;
+    for (size_t i = 2; i < x->argc; i += 2) {
+        if (!is_commit(x->argv[i]) || nth++ < s->commits_done)
+            continue;
+        if (!s->commit)
+            return begin_commit(x, x->argv[i], x->argv[i + 1]);
+        if (!s->commit->done) {
+            struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
+            return firn_engine__await(x, &w);
+        }
+        enum firn_status st = s->commit->status;
+        struct firn_err err = s->commit->err;
+        firn_free(s->commit);
+        s->commit = NULL;
+        s->commits_done++;
+        if (st != FIRN_OK)
+            return set_error(x, x->argv[i], err.text[0] ? err.text : firn_status_name(st));
+    }
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__cmd_config_set(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    if (x->argc % 2) {
+        firn_reply_error(x->out, "ERR wrong number of arguments for 'config|set' command");
+        return FIRN_INVALID;
+    }
+    enum firn_status st = check_all(x);
+    if (st == FIRN_OK)
+        st = commit_all(x);
+    for (size_t i = 2; i < x->argc && st == FIRN_OK; i += 2) {
+        struct firn_err err = {""};
+        st = firn_conf_set(db->settings, role_of(db), x->argv[i], x->argv[i + 1], &err);
+        if (st == FIRN_INVALID)
+            return set_error(x, x->argv[i], err.text);
+    }
+    if (st == FIRN_OK)
+        st = firn_engine__settings_changed(x->e);
+    if (st == FIRN_OK)
+        firn_reply_ok(x->out);
+    return st;
+}
+
+enum firn_status firn_engine__cmd_config_rewrite(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    struct firn_err err = {""};
+    if (!db->vt->rewrite_config || !db->settings->config[0]) {
+        firn_reply_error(x->out, "ERR The server is running without a config file");
+        return FIRN_INVALID;
+    }
+    if (db->vt->rewrite_config(db, &err) != FIRN_OK) {
+        firn_reply_error(x->out, "ERR Rewriting config file: %s", err.text);
+        return FIRN_INVALID;
+    }
+    firn_reply_ok(x->out);
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__cmd_config_resetstat(struct firn_eval *x)
+{
+    firn_server_reset_stats(x->e->server);
+    x->e->stat = (struct firn_engine_stats){0};
+    firn_reply_ok(x->out);
+    return FIRN_OK;
+}

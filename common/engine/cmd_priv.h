@@ -1,0 +1,98 @@
+/* The handlers of the commands, by file. What each does is what the command table and Redis's
+ * manual (or INTERFACES "KV.*") say; how they answer is firn_handler_fn's contract. */
+#ifndef FIRN_ENGINE_CMD_PRIV_H
+#define FIRN_ENGINE_CMD_PRIV_H
+
+#include "engine/engine_priv.h"
+
+#define FIRN_HANDLER(name) enum firn_status firn_engine__cmd_##name(struct firn_eval *x)
+
+/* cmd_string.c */
+FIRN_HANDLER(get);
+FIRN_HANDLER(strlen);
+FIRN_HANDLER(set);
+FIRN_HANDLER(setnx);
+FIRN_HANDLER(setex);
+FIRN_HANDLER(psetex);
+FIRN_HANDLER(getset);
+FIRN_HANDLER(getdel);
+FIRN_HANDLER(getex);
+/* cmd_number.c */
+FIRN_HANDLER(incr);
+FIRN_HANDLER(decr);
+FIRN_HANDLER(incrby);
+FIRN_HANDLER(decrby);
+FIRN_HANDLER(incrbyfloat);
+/* cmd_substring.c */
+FIRN_HANDLER(append);
+FIRN_HANDLER(setrange);
+FIRN_HANDLER(getrange);
+/* cmd_multi.c */
+FIRN_HANDLER(mget);
+FIRN_HANDLER(mset);
+FIRN_HANDLER(msetnx);
+FIRN_HANDLER(msetex);
+size_t firn_engine__keys_msetex(size_t argc, const struct firn_slice *argv,
+                                struct firn_key_ref *out, size_t max);
+/* cmd_key.c */
+FIRN_HANDLER(del);
+FIRN_HANDLER(exists);
+FIRN_HANDLER(type);
+FIRN_HANDLER(rename);
+FIRN_HANDLER(renamenx);
+FIRN_HANDLER(copy);
+FIRN_HANDLER(object_encoding);
+FIRN_HANDLER(object_refcount);
+FIRN_HANDLER(object_idletime);
+FIRN_HANDLER(object_freq);
+FIRN_HANDLER(memory_usage);
+/* cmd_expire.c */
+FIRN_HANDLER(expire);
+FIRN_HANDLER(pexpire);
+FIRN_HANDLER(expireat);
+FIRN_HANDLER(pexpireat);
+FIRN_HANDLER(persist);
+FIRN_HANDLER(ttl);
+FIRN_HANDLER(pttl);
+FIRN_HANDLER(expiretime);
+FIRN_HANDLER(pexpiretime);
+/* cmd_scan.c */
+FIRN_HANDLER(scan);
+FIRN_HANDLER(keys);
+FIRN_HANDLER(randomkey);
+FIRN_HANDLER(dbsize);
+FIRN_HANDLER(flushdb);
+FIRN_HANDLER(flushall);
+/* cmd_kv.c */
+FIRN_HANDLER(kv_get);
+FIRN_HANDLER(kv_range);
+FIRN_HANDLER(kv_count);
+FIRN_HANDLER(kv_delrange);
+/* cmd_kv_session.c */
+FIRN_HANDLER(kv_token);
+FIRN_HANDLER(kv_wait);
+FIRN_HANDLER(kv_freshness);
+FIRN_HANDLER(kv_ack);
+FIRN_HANDLER(kv_cost);
+FIRN_HANDLER(kv_explain);
+/* cmd_server.c */
+FIRN_HANDLER(info);
+FIRN_HANDLER(role);
+FIRN_HANDLER(wait);
+FIRN_HANDLER(waitaof);
+FIRN_HANDLER(ok); /* READONLY, READWRITE, FUNCTION FLUSH: nothing to do */
+FIRN_HANDLER(slowlog_get);
+FIRN_HANDLER(slowlog_len);
+FIRN_HANDLER(slowlog_reset);
+FIRN_HANDLER(latency_latest);
+FIRN_HANDLER(latency_reset);
+FIRN_HANDLER(latency_histogram);
+/* cmd_config.c */
+FIRN_HANDLER(config_get);
+FIRN_HANDLER(config_set);
+FIRN_HANDLER(config_rewrite);
+FIRN_HANDLER(config_resetstat);
+
+#undef FIRN_HANDLER
+
+#endif

@@ -1,0 +1,169 @@
+/* The engine itself: its RESP server, and what the role tells it. */
+#include "engine/engine_priv.h"
+
+#include "base/mem.h"
+
+static const char *role_name(void *arg)
+{
+    const struct firn_engine *e = arg;
+    return e->db->writable ? "master" : "replica";
+}
+
+static bool is_loopback(struct firn_slice addr)
+{
+    return firn_slice_starts(addr, firn_slice_str("127.")) ||
+           firn_slice_eq(addr, firn_slice_str("::1"));
+}
+
+static bool bound_wide(const struct firn_settings *s)
+{
+    const char *at = s->bind;
+    struct firn_slice word;
+    while (firn_conf_word(&at, &word))
+        if (!is_loopback(word))
+            return true;
+    return false;
+}
+
+static void options_from(const struct firn_settings *s, struct firn_server_options *o)
+{
+    o->maxclients = (unsigned)s->maxclients;
+    o->query_bytes_max = (size_t)s->client_query_bytes_max;
+    o->output_bytes_max = (size_t)s->client_output_bytes_max;
+    o->pipeline_lookahead = (unsigned)s->pipeline_lookahead;
+    o->commit_timeout_ms = (unsigned)(s->commit_timeout_ns / FIRN_MS);
+    o->read_timeout_ms = (unsigned)(s->read_timeout_ns / FIRN_MS);
+    o->protected_mode_off = !s->protected_mode;
+}
+
+enum firn_status firn_engine__settings_changed(struct firn_engine *e)
+{
+    const struct firn_settings *s = e->db->settings;
+    options_from(s, firn_server_options(e->server));
+    return firn_server_set_password(e->server, s->requirepass);
+}
+
+static enum firn_status create_server(struct firn_engine *e, struct firn_err *err)
+{
+    const struct firn_settings *s = e->db->settings;
+    struct firn_server_options o = {.requirepass = s->requirepass, .bound_wide = bound_wide(s)};
+    options_from(s, &o);
+    e->handler = (struct firn_handler){
+        .exec = firn_engine__exec,
+        .open = firn_engine__session_open,
+        .close = firn_engine__session_close,
+        .lookahead = firn_engine__lookahead,
+        .reset = firn_engine__session_reset,
+        .role = role_name,
+        .arg = e,
+    };
+    size_t n;
+    const struct firn_command *table = firn_engine__commands(&n);
+    enum firn_status st = firn_server_create(e->db->env, &o, &e->handler, &e->server, err);
+    if (st == FIRN_OK)
+        st = firn_server_add_commands(e->server, table, n, err);
+    return st;
+}
+
+enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out,
+                                    struct firn_err *err)
+{
+    struct firn_engine *e = firn_calloc(1, sizeof *e);
+    if (!e)
+        return firn_fail(err, FIRN_LIMIT, "no memory for the engine");
+    e->db = db;
+    firn_list_init(&e->sessions);
+    firn_list_init(&e->waiting);
+    firn_list_init(&e->turning);
+    firn_list_init(&e->ahead);
+    e->tick = (struct firn_timer){.fn = firn_engine__tick, .arg = e};
+    e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
+    e->ahead_defer = (struct firn_defer){.fn = firn_engine__fetch_ahead, .arg = e};
+    firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
+    e->started_boot_ns = firn_boot_ns(db->env);
+    enum firn_status st = create_server(e, err);
+    if (st != FIRN_OK) {
+        firn_engine_free(e);
+        return st;
+    }
+    firn_engine__cost_reset(e);
+    e->loading = !db->serving;
+    firn_server_set_loading(e->server, e->loading);
+    *out = e;
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine_listen(struct firn_engine *e, uint16_t *port, struct firn_err *err)
+{
+    const struct firn_settings *s = e->db->settings;
+    const char *at = s->bind;
+    struct firn_slice word;
+    uint16_t want = (uint16_t)s->port;
+    while (firn_conf_word(&at, &word)) {
+        char addr[64];
+        if (word.len >= sizeof addr)
+            return firn_fail(err, FIRN_INVALID, "bind: '%.*s' is no address", (int)word.len,
+                             (const char *)word.data);
+        memcpy(addr, word.data, word.len);
+        addr[word.len] = '\0';
+        enum firn_status st = firn_server_listen(e->server, addr, want, &want, err);
+        if (st != FIRN_OK) {
+            firn_server_unlisten(e->server);
+            return st;
+        }
+    }
+    e->port = want; /* port 0: the first address found one, the others take the same */
+    *port = want;
+    return FIRN_OK;
+}
+
+void firn_engine_free(struct firn_engine *e)
+{
+    if (!e)
+        return;
+    const struct firn_env *env = e->db->env;
+    firn_server_free(e->server); /* closes every session */
+    firn_timer_stop(env, &e->tick);
+    firn_timer_stop(env, &e->turn);
+    firn_defer_cancel(env, &e->ahead_defer);
+    firn_engine__cursors_clear(&e->cursors);
+    firn_engine__slowlog_reset(&e->slowlog);
+    firn_engine__group_free(&e->group);
+    firn_buf_clear(&e->value);
+    firn_free(e);
+}
+
+void firn_engine_advance(struct firn_engine *e)
+{
+    const struct firn_db *db = e->db;
+    if (e->loading == db->serving) {
+        e->loading = !db->serving;
+        firn_server_set_loading(e->server, e->loading);
+    }
+    firn_server_release(e->server, db->durable_gate, db->probe_done);
+    firn_engine__wake(e);
+}
+
+void firn_engine_fence(struct firn_engine *e)
+{
+    firn_server_fail_gates(e->server, e->db->durable_gate,
+                           "KVUNKNOWN this writer stopped before it knew the write durable; "
+                           "it may yet appear, once");
+    firn_engine__wake_all(e);
+}
+
+void firn_engine_drain(struct firn_engine *e, uint64_t deadline_ns, void (*done)(void *arg),
+                       void *arg)
+{
+    firn_server_drain(e->server, deadline_ns, done, arg);
+}
+
+enum firn_status firn_engine_reload(struct firn_engine *e)
+{
+    return firn_engine__settings_changed(e);
+}
+
+struct firn_server *firn_engine_server(struct firn_engine *e)
+{
+    return e->server;
+}

@@ -1,0 +1,95 @@
+/* The engine's metrics, in Prometheus's text form. */
+#include "engine/engine_priv.h"
+
+#include "obs/metrics.h"
+
+static void collect_parked(struct firn_metrics_out *out, const struct firn_engine_stats *s)
+{
+    static const char *const reason[] = {
+        [FIRN_WAIT_NONE] = "none",       [FIRN_WAIT_OWN] = "own_writes",
+        [FIRN_WAIT_FRESH] = "freshness", [FIRN_WAIT_ROOM] = "room",
+        [FIRN_WAIT_PLACE] = "token",     [FIRN_WAIT_VIEW] = "view",
+        [FIRN_WAIT_FETCH] = "fetch",     [FIRN_WAIT_TURN] = "turn",
+        [FIRN_WAIT_COMMIT] = "commit",
+    };
+    for (int i = FIRN_WAIT_OWN; i <= FIRN_WAIT_COMMIT; i++)
+        firn_metrics_counter(out, "commands_parked_total", "Times a command was parked.",
+                             s->parked[i], "reason", reason[i], NULL);
+}
+
+static void collect_server(struct firn_metrics_out *out, struct firn_server *server)
+{
+    const struct firn_server_stats *r = firn_server_stats(server);
+    firn_metrics_counter(out, "connections_received_total", "Connections accepted.",
+                         r->connections_received, NULL);
+    firn_metrics_counter(out, "connections_rejected_total", "Connections refused.",
+                         r->connections_rejected, NULL);
+    firn_metrics_counter(out, "commands_processed_total", "Commands executed.",
+                         r->commands_processed, NULL);
+    firn_metrics_counter(out, "net_input_bytes_total", "Bytes received from clients.",
+                         r->net_in_bytes, NULL);
+    firn_metrics_counter(out, "net_output_bytes_total", "Bytes sent to clients.", r->net_out_bytes,
+                         NULL);
+    firn_metrics_counter(out, "replies_gated_total", "Replies held until durable.",
+                         r->gated_replies, NULL);
+    firn_metrics_counter(out, "replies_unknown_total", "Writes answered -KVUNKNOWN.",
+                         r->expired_writes + r->failed_gates, NULL);
+    firn_metrics_gauge(out, "connected_clients", "Connections open.", (double)r->connected, NULL);
+    firn_metrics_gauge(out, "parked_commands", "Commands parked now.", (double)r->parked, NULL);
+    firn_metrics_gauge(out, "client_buffer_bytes", "Memory of all clients' buffers.",
+                       (double)r->buffer_bytes, NULL);
+}
+
+static void collect_reads(struct firn_metrics_out *out, const struct firn_engine_stats *s)
+{
+    firn_metrics_counter(out, "keyspace_hits_total", "Lookups that found a key.", s->hits, NULL);
+    firn_metrics_counter(out, "keyspace_misses_total", "Lookups that found none.", s->misses, NULL);
+    firn_metrics_counter(out, "cold_reads_total", "Commands that waited for the store.",
+                         s->cold_reads, NULL);
+    firn_metrics_counter(out, "cold_read_gets_total", "GETs that those waited for.", s->cold_gets,
+                         NULL);
+    firn_metrics_counter(out, "cold_read_bytes_total", "Bytes that those fetched.", s->cold_bytes,
+                         NULL);
+    firn_metrics_counter(out, "view_reloads_total", "Manifest reloads because an object was gone.",
+                         s->reloads, NULL);
+    firn_metrics_counter(out, "corrupt_reads_total", "Commands answered -KVCORRUPT.", s->corrupt,
+                         NULL);
+    firn_metrics_hist(out, "read_trips", "Sequential round trips of cold reads.", &s->trips, NULL);
+    firn_metrics_hist(out, "state_age_seconds", "Age of the state that reads were served from.",
+                      &s->state_age_ns, NULL);
+    firn_metrics_hist(out, "parked_seconds", "Arrival to reply of commands that were parked.",
+                      &s->parked_ns, NULL);
+}
+
+static void collect_outcomes(struct firn_metrics_out *out, const struct firn_engine_stats *s)
+{
+    firn_metrics_counter(out, "writes_total", "Commands that wrote.", s->writes, NULL);
+    firn_metrics_counter(out, "noops_total", "Writing commands that changed nothing.", s->noops,
+                         NULL);
+    firn_metrics_counter(out, "refused_total", "Commands answered with this error.", s->stale,
+                         "code", "KVSTALE", NULL);
+    firn_metrics_counter(out, "refused_total", "Commands answered with this error.", s->busy,
+                         "code", "KVBUSY", NULL);
+    firn_metrics_counter(out, "refused_total", "Commands answered with this error.", s->readonly,
+                         "code", "READONLY", NULL);
+}
+
+void firn_engine_collect(struct firn_metrics_out *out, void *engine)
+{
+    const struct firn_engine *e = engine;
+    collect_server(out, e->server);
+    collect_outcomes(out, &e->stat);
+    collect_reads(out, &e->stat);
+    collect_parked(out, &e->stat);
+}
+
+enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out)
+{
+    struct firn_metrics m;
+    struct firn_collector c = {.collect = firn_engine_collect, .arg = e};
+    firn_metrics_init(&m);
+    firn_metrics_add(&m, &c);
+    enum firn_status st = firn_metrics_render(&m, out);
+    firn_metrics_remove(&c);
+    return st;
+}
