@@ -17,6 +17,7 @@ MORE = {
 # Headers with one owner each.
 OWNED = {"uv.h": ("io_uv", "io_s3", "io_http"), "microhttpd.h": ("io_http",), "liburing.h": ("io_file",)}
 OWNED_DIRS = {"curl/": ("io_s3",), "openssl/": ("io_s3",)}
+PROGRAMS = ("main", "ctl")  # what programs are made of beside cores: may call the system
 ROLES = ("writer", "reader", "compactor")
 
 
@@ -50,7 +51,7 @@ def check_system(path, room, header, core, adapters):
 def main():
     rooms = declared()
     adapters = {r for r in rooms if r.startswith("io_")}
-    core = set(rooms) - adapters - {"ctl"} | set(ROLES)
+    core = set(rooms) - adapters - set(PROGRAMS) | set(ROLES)
     engine = rooms["engine"] | {"engine"}
     for role in ROLES:
         rooms[role] = set(engine)
