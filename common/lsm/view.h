@@ -1,5 +1,5 @@
-/* A view: an immutable set of memtables and tables that reads use (I8: memtables > L0 newest to oldest >
- * runs newest to oldest), and iterators over it. Reference-counted; loop thread only. */
+/* A view: an immutable set of memtables and tables that reads use (I8: memtables > L0 newest to
+ * oldest > runs newest to oldest), and iterators over it. Reference-counted; loop thread only. */
 #ifndef FIRN_LSM_VIEW_H
 #define FIRN_LSM_VIEW_H
 
@@ -9,24 +9,29 @@
 
 struct firn_view;
 
-/* Build from a loaded manifest (NULL: no tables) and memtables, newest first, which the view references.
- * Table handles are shared with the other views of this lsm (same table id = same handle). The caller
- * guarantees I8's rule on memory: only slots from the manifest's floor on, or all from a place ≤ floor
- * without gap. FIRN_LIMIT (memory) or CORRUPT (the manifest's table entries make no sense). */
+/* Build from a loaded manifest (NULL: no tables) and memtables, newest first, which the view
+ * references. Table handles are shared with the other views of this lsm (same table id = same
+ * handle). The caller guarantees I8's rule on memory: only slots from the manifest's floor on, or
+ * all from a place ≤ floor without gap. FIRN_LIMIT (memory) or CORRUPT (the manifest's table
+ * entries make no sense). */
 enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *manifest,
                                   struct firn_memtable *const *memtables, size_t nmemtables,
                                   struct firn_view **out, struct firn_err *err) FIRN_MUST_USE;
 void firn_view_ref(struct firn_view *v);
-void firn_view_unref(struct firn_view *v); /* NULL-safe */
+void firn_view_unref(struct firn_view *v);                           /* NULL-safe */
 struct firn_manifest *firn_view_manifest(const struct firn_view *v); /* borrowed; NULL = none */
 size_t firn_view_memtables(const struct firn_view *v);
 size_t firn_view_l0_tables(const struct firn_view *v);
 /* Estimated number of live keys (table properties + memtables), for DBSIZE. */
-uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start, struct firn_slice end);
+uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,
+                            struct firn_slice end);
 
 /* The newest version of key visible at max_seqno (UINT64_MAX = all), range tombstones applied.
- * FIRN_OK: *out is a PUT (it may have expired: the caller's clock decides). FIRN_ABSENT: never written or
- * deleted. FIRN_AGAIN: fetch r's misses, call again. FIRN_CORRUPT: a resident block is damaged. */
+ * FIRN_OK: *out is a PUT or DEDUP (it may have expired: the caller's clock decides); its slices
+ * last until r is cleared, while the view is referenced. FIRN_ABSENT: never written or deleted.
+ * FIRN_AGAIN: fetch r's misses, call again. FIRN_LIMIT: memory. What a memtable decides costs no
+ * allocation; a cold read at most two round trips, one for the metadata of all tables that may have
+ * the key, one for the blocks that their filters do not rule out. */
 enum firn_status firn_view_get(struct firn_view *v, struct firn_read *r, struct firn_slice key,
                                uint64_t max_seqno, struct firn_entry *out);
 
@@ -34,19 +39,22 @@ enum firn_status firn_view_get(struct firn_view *v, struct firn_read *r, struct 
 struct firn_iter;
 
 struct firn_iter_options {
-    struct firn_slice start, end; /* internal keys, end exclusive, empty end = unbounded; borrowed */
-    bool reverse;                 /* from the end downwards */
-    bool keys_only;               /* values need not be set */
-    uint64_t max_seqno;           /* UINT64_MAX = all */
-    uint64_t now_ms;              /* entries with 0 < expiry_ms ≤ now_ms are skipped; 0 = show all */
+    struct firn_slice start,
+        end;            /* internal keys, end exclusive, empty end = unbounded; borrowed */
+    bool reverse;       /* from the end downwards */
+    bool keys_only;     /* values need not be set */
+    uint64_t max_seqno; /* UINT64_MAX = all */
+    uint64_t now_ms;    /* entries with 0 < expiry_ms ≤ now_ms are skipped; 0 = show all */
 };
 
-/* The iterator references the view and uses r for its blocks (it drops the pins of blocks it has passed).
- * FIRN_LIMIT: memory. */
+/* The iterator references the view and uses r for its blocks (it drops the pins of blocks it has
+ * passed). FIRN_LIMIT: memory. */
 enum firn_status firn_iter_create(struct firn_view *v, struct firn_read *r,
-                                  const struct firn_iter_options *o, struct firn_iter **out) FIRN_MUST_USE;
-/* The next live entry: OK; ABSENT at the end; AGAIN: fetch r's misses, call again (nothing is skipped or
- * repeated); CORRUPT. The entry is borrowed until the next call. */
+                                  const struct firn_iter_options *o,
+                                  struct firn_iter **out) FIRN_MUST_USE;
+/* The next live entry: OK; ABSENT at the end; AGAIN: fetch r's misses, call again (nothing is
+ * skipped or repeated); LIMIT: memory, call again or give up. The entry is borrowed until the next
+ * call. */
 enum firn_status firn_iter_next(struct firn_iter *it, struct firn_entry *out);
 void firn_iter_free(struct firn_iter *it); /* NULL-safe; leaves r to its owner */
 

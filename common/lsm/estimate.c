@@ -1,0 +1,138 @@
+/* About how many live keys a view has in a range: entries less tombstones (each of which deletes
+ * one further down), by share of the key range, less what range tombstones of newer sources cover.
+ */
+#include "base/bytes.h"
+#include "lsm/view_priv.h"
+
+struct range {
+    struct firn_slice start, end; /* empty = unbounded */
+};
+
+static struct range intersect(struct range a, struct range b)
+{
+    if (firn_slice_cmp(b.start, a.start) > 0)
+        a.start = b.start;
+    if (a.end.len == 0 || (b.end.len && firn_slice_cmp(b.end, a.end) < 0))
+        a.end = b.end;
+    return a;
+}
+
+static bool nothing(struct range r)
+{
+    return !firn_before_end(r.start, r.end);
+}
+
+static double eight_bytes(struct firn_slice key, size_t skip)
+{
+    uint8_t b[8] = {0};
+    if (key.len > skip)
+        memcpy(b, key.data + skip, key.len - skip < 8 ? key.len - skip : 8);
+    return (double)firn_be64(b);
+}
+
+/* Where key lies between lower and upper: 0..1, as if keys were spread evenly. */
+static double position(struct range whole, struct firn_slice key)
+{
+    struct firn_slice lo = whole.start, hi = whole.end;
+    size_t skip = 0;
+    while (skip < lo.len && skip < hi.len && lo.data[skip] == hi.data[skip])
+        skip++;
+    double a = eight_bytes(lo, skip), b = hi.len ? eight_bytes(hi, skip) : 18446744073709551615.0;
+    double at = firn_slice_cmp(key, lo) <= 0 ? a : eight_bytes(key, skip);
+    if (!firn_before_end(key, whole.end))
+        at = b;
+    return b > a ? (at - a) / (b - a) : 0;
+}
+
+/* Which part of the table's entries lies in r, by its index where that is resident. */
+static double table_share(const struct firn_view_table *t, struct range r)
+{
+    struct range whole = {t->lower, t->upper};
+    r = intersect(whole, r);
+    if (nothing(r))
+        return 0;
+    const struct firn_table_meta *m = t->handle->meta ? t->handle->meta->meta : NULL;
+    if (!m || m->blocks == 0 || m->props.entries == 0) {
+        double high = r.end.len ? position(whole, r.end) : 1;
+        return high - position(whole, r.start);
+    }
+    uint32_t last = r.end.len ? firn_table_find(m, r.end) : m->blocks - 1;
+    double count = 0;
+    for (uint32_t i = firn_table_find(m, r.start); i <= last; i++)
+        count += m->block[i].count;
+    double share = count / (double)m->props.entries;
+    return share < 1 ? share : 1;
+}
+
+static double table_live(const struct firn_view_table *t, struct range r)
+{
+    const struct firn_table_handle *h = t->handle;
+    return table_share(t, r) * ((double)h->entries - 2 * (double)h->tombstones);
+}
+
+struct estimate {
+    const struct firn_view *v;
+    struct range r;
+    double live;
+};
+
+/* What the n fragments take away of what `live(arg, range)` counts. */
+static double covered(const struct estimate *e, const struct firn_range_tomb *t, size_t n,
+                      double (*live)(const void *arg, struct range r), const void *arg)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && firn_slice_eq(t[i].start, t[i - 1].start))
+            continue; /* the same fragment at an older seqno */
+        struct range r = intersect(e->r, (struct range){t[i].start, t[i].end});
+        if (!nothing(r))
+            sum += live(arg, r);
+    }
+    return sum;
+}
+
+static double memtable_live(const void *m, struct range r)
+{
+    return (double)firn_memtable_live(m, r.start, r.end);
+}
+
+static double view_table_live(const void *t, struct range r)
+{
+    return table_live(t, r);
+}
+
+/* Add a source whose newer sources are the first nmem memtables and the first nl0 tables of L0. */
+static void add(struct estimate *e, size_t nmem, size_t nl0,
+                double (*live)(const void *arg, struct range r), const void *arg)
+{
+    double own = live(arg, e->r), gone = 0;
+    const struct firn_range_tomb *t;
+    for (size_t i = 0; i < nmem; i++) {
+        size_t n = firn_memtable_tombs(e->v->memtable[i], &t);
+        gone += covered(e, t, n, live, arg);
+    }
+    for (size_t i = 0; i < nl0; i++) {
+        const struct firn_cache_entry *meta = e->v->l0[i].handle->meta;
+        if (meta)
+            gone += covered(e, meta->meta->tomb, meta->meta->tombs, live, arg);
+    }
+    /* Fragments of several sources may lie over each other: no more can be gone than is there. */
+    if (own > 0 && gone > own)
+        gone = own;
+    e->live += own - gone;
+}
+
+uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,
+                            struct firn_slice end)
+{
+    struct estimate e = {.v = v, .r = {start, end}};
+    for (size_t i = 0; i < v->nmemtables; i++)
+        add(&e, i, 0, memtable_live, v->memtable[i]);
+    for (size_t i = 0; i < v->nl0; i++)
+        add(&e, v->nmemtables, i, view_table_live, &v->l0[i]);
+    for (size_t p = 0; p < v->nparts; p++)
+        for (size_t i = 0; i < v->part[p].nruns; i++)
+            for (size_t t = 0; t < v->part[p].run[i].count; t++)
+                add(&e, v->nmemtables, v->nl0, view_table_live, &v->part[p].run[i].table[t]);
+    return e.live > 0 ? (uint64_t)e.live : 0;
+}

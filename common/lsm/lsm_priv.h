@@ -1,0 +1,103 @@
+/* What the files of the lsm room share among themselves: the node-wide state, table handles, and
+ * the inside of reads. Loop thread only. */
+#ifndef FIRN_LSM_LSM_PRIV_H
+#define FIRN_LSM_LSM_PRIV_H
+
+#include "lsm/cache.h"
+#include "lsm/lsm.h"
+
+#define FIRN_COALESCE_MAX ((uint64_t)1 << 20) /* bytes of one GET of adjacent blocks */
+#define FIRN_INFLIGHT_BUCKETS 256u
+
+struct firn_fetch_item;
+
+struct firn_lsm {
+    const struct firn_env *env;
+    struct firn_store *store;
+    struct firn_lsm_options options;
+    struct firn_cache *cache;
+    struct firn_lsm_stats stats;
+    struct firn_codec_ctx codec;
+    uint64_t next_read_id;
+    /* table handles by id */
+    struct firn_table_handle **handle;
+    size_t nhandles, handle_buckets;
+    /* fetches (fetch.c) */
+    struct firn_list queued;
+    size_t nactive; /* sent, or being unpacked */
+    uint64_t active_bytes;
+    struct firn_fetch_item *inflight[FIRN_INFLIGHT_BUCKETS];
+    struct firn_list ready; /* reads whose done() is due */
+    struct firn_defer ready_defer;
+};
+
+/* --- table handles (table_handle.c): one per object, shared by every reference to it */
+struct firn_table_handle {
+    struct firn_lsm *lsm;
+    struct firn_table_handle *hnext;
+    unsigned refs;
+    struct firn_table_loc loc;
+    char name[FIRN_NAME_MAX];
+    struct firn_cache_entry *meta; /* NULL while it is not resident; the cache clears it */
+    uint64_t entries, tombstones, range_tombstones;
+};
+
+/* The handle for the object that t refers to, of database `db`; the caller gets a reference.
+ * CORRUPT: t makes no sense, or contradicts another reference to the same table; LIMIT: memory. */
+enum firn_status firn_handle_get(struct firn_lsm *l, uint32_t db, const Firn__Table *t,
+                                 struct firn_table_handle **out,
+                                 struct firn_err *err) FIRN_MUST_USE;
+void firn_handle_ref(struct firn_table_handle *h);
+/* NULL-safe. With the last reference the metadata leaves the cache. */
+void firn_handle_unref(struct firn_table_handle *h);
+
+/* The table's metadata: OK and *out, valid until the next call that may evict (a fetch's end,
+ * unpinning); AGAIN: noted in r; LIMIT: memory. */
+enum firn_status firn_handle_meta(struct firn_table_handle *h, struct firn_read *r,
+                                  const struct firn_table_meta **out) FIRN_MUST_USE;
+/* Block number i of the table, whose metadata m is: OK and *out (not pinned; counted as used,
+ * unless this read has it pinned already); AGAIN: noted in r; LIMIT. */
+enum firn_status firn_handle_block(struct firn_table_handle *h, const struct firn_table_meta *m,
+                                   uint32_t i, struct firn_read *r,
+                                   struct firn_cache_entry **out) FIRN_MUST_USE;
+
+/* --- reads (read.c) */
+
+/* Something a read misses. */
+struct firn_read_want {
+    struct firn_list link; /* among the waiters of an item while fetching */
+    struct firn_read *r;
+    struct firn_table_handle *table; /* referenced */
+    struct firn_fetch_item *item;    /* while fetching */
+    uint64_t offset;                 /* FIRN_CACHE_META: the metadata */
+    uint64_t stored_len;
+    uint32_t raw_len;
+};
+
+/* Note a block (offset, stored and raw length) or the metadata (offset FIRN_CACHE_META) as missing;
+ * once is enough. LIMIT: memory. */
+enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *h, uint64_t offset,
+                                 uint64_t stored_len, uint32_t raw_len) FIRN_MUST_USE;
+/* Pin an entry until firn_read_clear, unless this read has it already. LIMIT: memory. */
+enum firn_status firn_read__pin(struct firn_read *r, struct firn_cache_entry *e) FIRN_MUST_USE;
+/* Drop the pins of blocks of table `table_id` (and its metadata where `meta`) with from ≤ offset <
+ * to. */
+void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to,
+                      bool meta);
+/* Something of what is fetched has come (e; NULL: it failed with st and err). */
+void firn_read__arrived(struct firn_read_want *w, struct firn_cache_entry *e, enum firn_status st,
+                        const struct firn_err *err);
+/* Note a GET that this read waits for. */
+void firn_read__step(struct firn_read *r, const struct firn_table_handle *h, uint64_t offset,
+                     uint64_t length, bool meta);
+
+/* --- fetches (fetch.c) */
+
+/* Have everything in r->want[0..nwants) come: what is in the cache is pinned at once; for the rest,
+ * which r->outstanding counts, firn_read__arrived will be called. LIMIT: memory; wants may be
+ * waiting. */
+enum firn_status firn_fetch__start(struct firn_read *r) FIRN_MUST_USE;
+/* w waits no longer. A fetch that nobody waits for is given up. */
+void firn_fetch__leave(struct firn_read_want *w);
+
+#endif
