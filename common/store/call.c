@@ -382,6 +382,10 @@ static void act(struct call *c)
     if (s == FIRN_ABSENT && op->req.op == FIRN_OS_PUT && op->req.cond == FIRN_OS_IF_MATCH)
         s = FIRN_CONFLICT;
     take_results(c, c->best);
+    /* To the caller ABSENT means "was there and is gone"; only a look may say that. */
+    if (s == FIRN_ABSENT && op->req.op == FIRN_OS_PUT)
+        s = firn_fail(&op->req.err, FIRN_INVALID,
+                      "the store answers 404 to a PUT: is its bucket gone?");
     end_now(c, s);
 }
 
