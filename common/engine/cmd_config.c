@@ -84,16 +84,14 @@ static enum firn_status check_all(struct firn_eval *x)
                              len, (const char *)name.data);
             return FIRN_INVALID;
         }
-        if (firn_conf_check(db->settings, role_of(db), name, x->argv[i + 1], &err) != FIRN_OK)
-            return set_error(x, name, err.text);
-        if (!is_commit(name))
-            continue;
-        if (!db->writable || db->fenced || !db->vt->set_manifest) {
+        if (is_commit(name) && (!db->writable || db->fenced || !db->vt->set_manifest)) {
             firn_reply_error(
                 x->out, "READONLY '%s' is kept in the manifest: set it on the writer%s%s",
                 firn_conf_find(name)->name, db->writer_addr[0] ? " at " : "", db->writer_addr);
             return FIRN_INVALID;
         }
+        if (firn_conf_check(db->settings, role_of(db), name, x->argv[i + 1], &err) != FIRN_OK)
+            return set_error(x, name, err.text);
     }
     return FIRN_OK;
 }

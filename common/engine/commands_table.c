@@ -541,7 +541,7 @@ static const struct firn_command commands[] = {
      .summary =
          "Chooses when this connection's writes are acknowledged, and with that what it reads",
      .complexity = "O(1)",
-     .args = "when=DURABLE|APPLIED|DEFAULT",
+     .args = "when=(DURABLE|APPLIED|DEFAULT)",
      FN(kv_ack)},
     {.name = "kv.cost",
      .arity = -1,
@@ -591,7 +591,7 @@ static const struct firn_command commands[] = {
      .since = "0.1.0",
      .summary = "Chooses how old a state this connection's reads may be served from",
      .complexity = "O(1)",
-     .args = "age=milliseconds:i|DEFAULT",
+     .args = "age=(milliseconds:i|DEFAULT)",
      FN(kv_freshness)},
     {.name = "kv.get",
      .arity = -2,
