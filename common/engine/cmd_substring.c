@@ -33,7 +33,7 @@ enum firn_status firn_engine__cmd_append(struct firn_eval *x)
     if (st == FIRN_ABSENT)
         old = (struct firn_entry){0};
     size_t len = old.value.len + add.len;
-    uint8_t *to;
+    uint8_t *to = NULL;
     st = scratch(x, len, &to);
     if (st != FIRN_OK)
         return st;
@@ -69,7 +69,7 @@ enum firn_status firn_engine__cmd_setrange(struct firn_eval *x)
         return firn_engine__noop_i64(x, (int64_t)old.value.len);
     uint64_t end = (uint64_t)offset + part.len;
     size_t len = end > old.value.len ? (size_t)end : old.value.len;
-    uint8_t *to;
+    uint8_t *to = NULL;
     st = scratch(x, end > old.value.len ? end : old.value.len, &to);
     if (st != FIRN_OK)
         return st;

@@ -218,7 +218,7 @@ enum firn_status firn_record_next(struct firn_record_cursor *c, struct firn_reco
                                   struct firn_err *err)
 {
     struct firn_record r;
-    struct firn_slice body;
+    struct firn_slice body = {NULL, 0};
     do {
         if (c->at == c->end) {
             if (c->in_group)

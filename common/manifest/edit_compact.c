@@ -388,8 +388,8 @@ static enum firn_status replace_inputs(Firn__Manifest *m, Firn__Partition *p,
                                        const struct firn_compaction_part *c, struct removed *gone,
                                        struct firn_err *err)
 {
-    size_t from, to;
-    struct firn_place upto;
+    size_t from = 0, to = 0;
+    struct firn_place upto = {0, 0};
     enum firn_status st = l0_upto_after(m, p, c, &upto, err);
     if (st == FIRN_OK)
         st = input_runs(p, c, &from, &to, err);
