@@ -337,8 +337,8 @@ static struct firn_table_meta *build(const struct parse *p, uint64_t table_id)
     return m;
 }
 
-enum firn_status firn_table_meta_decode(struct firn_slice region, const struct firn_table_loc *loc,
-                                        struct firn_table_meta **out, struct firn_err *err)
+static enum firn_status decode(struct firn_slice region, const struct firn_table_loc *loc,
+                               bool lean, struct firn_table_meta **out, struct firn_err *err)
 {
     struct parse p = {0};
     enum firn_status s = check_place(region, loc, err);
@@ -352,6 +352,8 @@ enum firn_status firn_table_meta_decode(struct firn_slice region, const struct f
         s = check_tombs(&p, err);
     if (s == FIRN_OK)
         s = check_props(&p, err);
+    if (lean)
+        p.filter = (struct firn_filter){0};
     if (s == FIRN_OK) {
         struct firn_table_meta *m = build(&p, loc->table_id);
         if (m)
@@ -361,6 +363,19 @@ enum firn_status firn_table_meta_decode(struct firn_slice region, const struct f
     }
     firn__table_properties__free_unpacked(p.props, &pb_mem);
     return s;
+}
+
+enum firn_status firn_table_meta_decode(struct firn_slice region, const struct firn_table_loc *loc,
+                                        struct firn_table_meta **out, struct firn_err *err)
+{
+    return decode(region, loc, false, out, err);
+}
+
+enum firn_status firn_table_meta_decode_lean(struct firn_slice region,
+                                             const struct firn_table_loc *loc,
+                                             struct firn_table_meta **out, struct firn_err *err)
+{
+    return decode(region, loc, true, out, err);
 }
 
 void firn_table_meta_free(struct firn_table_meta *m)

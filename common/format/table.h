@@ -98,6 +98,11 @@ struct firn_table_meta {
 enum firn_status firn_table_meta_decode(struct firn_slice region, const struct firn_table_loc *loc,
                                         struct firn_table_meta **out,
                                         struct firn_err *err) FIRN_MUST_USE;
+/* The same without the filter (lines is 0): for merges, which never ask one. */
+enum firn_status firn_table_meta_decode_lean(struct firn_slice region,
+                                             const struct firn_table_loc *loc,
+                                             struct firn_table_meta **out,
+                                             struct firn_err *err) FIRN_MUST_USE;
 void firn_table_meta_free(struct firn_table_meta *m); /* NULL-safe */
 
 static inline struct firn_slice firn_table_sep(const struct firn_table_meta *m, uint32_t block)

@@ -1,0 +1,158 @@
+#include "lsm/planner.h"
+
+#include "base/mem.h"
+
+static bool overlaps(const Firn__Table *t, const Firn__Partition *p)
+{
+    return firn_before_end(firn_table_lower(t), firn_pb_slice(&p->end)) &&
+           firn_slice_cmp(firn_pb_slice(&p->start), firn_table_upper(t)) < 0;
+}
+
+/* Has the partition yet to take its part of this L0 table? */
+static bool is_pending(const Firn__Table *t, const Firn__Partition *p)
+{
+    return firn_place_cmp(firn_place_of(t->end), firn_place_of(p->l0_upto)) > 0 && overlaps(t, p);
+}
+
+/* The bytes of a table that a partition has to take, supposing it is spread evenly. */
+static uint64_t slice_bytes(const Firn__Manifest *m, const Firn__Table *t)
+{
+    uint64_t parts = 0;
+    for (size_t i = 0; i < m->n_partitions; i++)
+        parts += overlaps(t, m->partitions[i]);
+    return parts ? t->size / parts : t->size;
+}
+
+static uint64_t pending_bytes(const Firn__Manifest *m, const Firn__Partition *p, size_t *tables)
+{
+    uint64_t sum = 0;
+    *tables = 0;
+    for (size_t i = 0; i < m->n_l0; i++)
+        if (is_pending(m->l0[i], p)) {
+            sum += slice_bytes(m, m->l0[i]);
+            (*tables)++;
+        }
+    return sum;
+}
+
+/* Are there enough L0 tables to begin? */
+static bool is_due(const Firn__Manifest *m, const struct firn_plan_options *o)
+{
+    if (o->all || m->n_l0 >= o->l0_force_tables)
+        return m->n_l0 > 0;
+    if (m->n_l0 < o->l0_compact_tables)
+        return false;
+    uint64_t bytes = 0, slices = 0;
+    for (size_t i = 0; i < m->n_partitions; i++) {
+        size_t tables;
+        bytes += pending_bytes(m, m->partitions[i], &tables);
+        slices += tables;
+    }
+    return slices && bytes / slices >= o->slice_bytes_min;
+}
+
+static uint64_t run_bytes(const Firn__Run *r)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < r->n_tables; i++)
+        sum += r->tables[i]->size;
+    return sum;
+}
+
+/* How many runs to merge into: see the top. Adds their bytes to *bytes. */
+static size_t choose_runs(const Firn__Partition *p, uint64_t *bytes)
+{
+    size_t n = 0;
+    for (; n < p->n_runs; n++) {
+        uint64_t b = run_bytes(p->runs[n]);
+        if (b / 2 > *bytes && p->n_runs - n < FIRN_PLAN_RUNS_MAX)
+            break;
+        *bytes += b;
+    }
+    return n;
+}
+
+enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_plan_options *o,
+                                  struct firn_plan *out)
+{
+    size_t best = SIZE_MAX, best_tables = 0;
+    uint64_t best_bytes = 0;
+    if (!is_due(m, o))
+        return FIRN_ABSENT;
+    for (size_t i = 0; i < m->n_partitions; i++) {
+        size_t tables;
+        uint64_t bytes = pending_bytes(m, m->partitions[i], &tables);
+        if (tables && (best == SIZE_MAX || bytes > best_bytes)) {
+            best = i;
+            best_bytes = bytes;
+            best_tables = tables;
+        }
+    }
+    if (best == SIZE_MAX)
+        return FIRN_ABSENT;
+    const Firn__Partition *p = m->partitions[best];
+    const Firn__Table **l0 = firn_malloc(best_tables * sizeof *l0);
+    if (!l0)
+        return FIRN_LIMIT;
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_l0; i++)
+        if (is_pending(m->l0[i], p))
+            l0[n++] = m->l0[i];
+    size_t runs = choose_runs(p, &best_bytes);
+    *out = (struct firn_plan){
+        .partition = best,
+        .start = firn_pb_slice(&p->start),
+        .end = firn_pb_slice(&p->end),
+        .l0 = l0,
+        .nl0 = n,
+        .runs = runs,
+        .bottom = runs == p->n_runs,
+        .bytes = best_bytes,
+    };
+    return FIRN_OK;
+}
+
+void firn_plan_clear(struct firn_plan *p)
+{
+    firn_free(p->l0);
+    *p = (struct firn_plan){0};
+}
+
+bool firn_plan_covered(const struct firn_range_tomb *tomb, size_t tombs, struct firn_slice lower,
+                       struct firn_slice upper, uint64_t max_seqno)
+{
+    struct firn_slice at = lower;
+    for (size_t i = firn_tombs_find(tomb, tombs, lower); i < tombs; i++) {
+        if (firn_slice_cmp(tomb[i].start, at) > 0 || tomb[i].seqno <= max_seqno)
+            return false;
+        if (tomb[i].end.len == 0 || firn_slice_cmp(tomb[i].end, upper) >= 0)
+            return true;
+        at = tomb[i].end;
+    }
+    return false;
+}
+
+size_t firn_plan_splits(Firn__Table *const *table, size_t tables, uint64_t partition_bytes,
+                        struct firn_slice *out, size_t max)
+{
+    uint64_t total = 0, sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < tables; i++)
+        total += table[i]->size;
+    if (total <= partition_bytes)
+        return 0;
+    for (size_t i = 0; i + 1 < tables && n < max; i++) {
+        sum += table[i]->size;
+        if (sum < partition_bytes / 2)
+            continue;
+        out[n++] = firn_table_lower(table[i + 1]);
+        sum = 0;
+    }
+    return n;
+}
+
+uint64_t firn_plan_expired_before(const Firn__Manifest *m)
+{
+    bool events = m->settings->notify_keyspace_events[0] != '\0';
+    return events && m->expired_to_ms < m->log_time_ms ? m->expired_to_ms : m->log_time_ms;
+}

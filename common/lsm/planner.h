@@ -1,0 +1,55 @@
+/* What to compact next, from a manifest alone. Pure.
+ *
+ * A job takes one partition: the slices of all L0 tables it has not passed, and as many of its
+ * newest runs as are not much larger than what is merged into them, or stand above the allowed
+ * depth of the stack. The result is one run in their place. So a byte is rewritten about once per
+ * doubling of its run, and the stack stays short. A job that takes the oldest run, too, is at the
+ * bottom: there tombstones end (I9), and a partition that grew too large is split. */
+#ifndef FIRN_LSM_PLANNER_H
+#define FIRN_LSM_PLANNER_H
+
+#include "format/manifest_codec.h"
+#include "format/tombs.h"
+
+#define FIRN_PLAN_RUNS_MAX 4 /* runs a partition has after a job, at most */
+
+struct firn_plan_options {
+    uint64_t
+        l0_compact_tables; /* from so many L0 tables on, if the mean slice is large enough, … */
+    uint64_t slice_bytes_min;
+    uint64_t l0_force_tables; /* … and from so many on in any case */
+    bool all;                 /* any L0 table is reason enough (--once) */
+};
+
+/* A job. The slices are borrowed from the manifest. */
+struct firn_plan {
+    size_t partition; /* index in the manifest */
+    struct firn_slice start, end;
+    const Firn__Table **l0; /* newest first; owned */
+    size_t nl0;
+    size_t runs; /* the newest so many of the partition's */
+    bool bottom;
+    uint64_t bytes; /* of the input objects, by their slices */
+};
+
+/* Choose: OK and *out, which the caller clears; ABSENT: nothing to do; LIMIT: memory. */
+enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_plan_options *o,
+                                  struct firn_plan *out) FIRN_MUST_USE;
+void firn_plan_clear(struct firn_plan *p);
+
+/* Is everything a table holds in [lower, upper) (upper not empty) deleted by the fragments `tomb`,
+ * all newer than its max_seqno? Then it goes unread. */
+bool firn_plan_covered(const struct firn_range_tomb *tomb, size_t tombs, struct firn_slice lower,
+                       struct firn_slice upper, uint64_t max_seqno);
+
+/* Where to split a partition whose only run is `table` (in key order): bounds, borrowed from the
+ * tables, that make parts of about half of partition_bytes each. None unless all together pass
+ * partition_bytes. `out` has room for max of them. */
+size_t firn_plan_splits(Firn__Table *const *table, size_t tables, uint64_t partition_bytes,
+                        struct firn_slice *out, size_t max);
+
+/* Expired before this wall time may be dropped at the bottom: the manifest's log_time, held back to
+ * expired_to while expired events are asked for (INTERFACES "Expiry events"). */
+uint64_t firn_plan_expired_before(const Firn__Manifest *m);
+
+#endif

@@ -1,0 +1,649 @@
+#include "compactor/compactor_priv.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "lsm/merge.h"
+
+#include <inttypes.h>
+
+#define CHUNK_BYTES ((size_t)4 << 20) /* of one GET of blocks */
+#define LOADS_MAX 8                   /* GETs of metadata at a time */
+#define UPLOADS_MAX 2                 /* finished tables on their way to the store */
+#define SPLITS_MAX 64
+
+/* A table that goes into the job. */
+struct input {
+    const Firn__Table *ref; /* the manifest's */
+    struct compactor_merge *job;
+    char name[FIRN_NAME_MAX];
+    struct firn_table_meta *meta;
+    struct firn_store_op op; /* GET of the metadata */
+    bool is_l0;
+    bool skipped; /* a newer range tombstone covers it: never read */
+};
+
+/* A run of the merge and the GET of its next blocks. */
+struct source {
+    struct compactor_merge *job;
+    struct input *first; /* its tables among the inputs */
+    size_t tables;
+    struct firn_stream_table *table;
+    const struct input **of; /* per stream table: its input */
+    size_t ntable;
+    struct firn_store_op op;
+    bool fetching, fetched;
+};
+
+/* A table that came out. */
+struct output {
+    struct compactor_merge *job;
+    struct firn_table_object object;
+    char name[FIRN_NAME_MAX];
+    struct firn_store_upload upload;
+};
+
+enum phase {
+    LOADING_TOMBS, /* metadata of the inputs that have range tombstones */
+    LOADING,       /* metadata of the others that are not covered */
+    MERGING,
+    COMMITTING,
+};
+
+struct compactor_merge {
+    struct firn_compactor *c;
+    struct firn_manifest *manifest; /* the one the plan is of; referenced */
+    struct firn_plan plan;
+    enum phase phase;
+    struct input *input;
+    size_t inputs, loading, next_load;
+    struct source *source;
+    size_t sources;
+    struct firn_merge *merge;
+    enum firn_merge_event event;
+    struct firn_defer begin;
+    struct firn_job job;
+    bool running, started;
+    struct output **output;
+    size_t outputs, uploading;
+    unsigned under_way; /* callbacks to come */
+    bool failed;
+    enum firn_status status;
+    struct firn_err err;
+    uint64_t began_ns, bytes_out;
+    uint64_t first_number;
+    struct firn_compaction_intent intent;
+    struct firn_compaction_part part;
+    struct firn_table_name *names; /* of all inputs: L0 first */
+    Firn__Table **refs;            /* of the outputs */
+    struct firn_slice split[SPLITS_MAX];
+};
+
+static void pump(struct compactor_merge *j);
+
+/* ---- the end of a job */
+
+static void free_job(struct compactor_merge *j)
+{
+    for (size_t i = 0; i < j->inputs; i++) {
+        firn_store_op_clear(&j->input[i].op);
+        firn_table_meta_free(j->input[i].meta);
+    }
+    for (size_t i = 0; i < j->sources; i++) {
+        firn_store_op_clear(&j->source[i].op);
+        firn_free(j->source[i].table);
+        firn_free(j->source[i].of);
+    }
+    firn_merge_free(j->merge);
+    for (size_t i = 0; i < j->outputs; i++) {
+        firn_table_object_clear(&j->output[i]->object);
+        firn_free(j->output[i]);
+    }
+    firn_free(j->input);
+    firn_free(j->source);
+    firn_free(j->output);
+    firn_free(j->names);
+    firn_free(j->refs);
+    firn_plan_clear(&j->plan);
+    firn_manifest_unref(j->manifest);
+    firn_free(j);
+}
+
+/* When nothing is under way any more: report and free. */
+static void end_if_idle(struct compactor_merge *j)
+{
+    if (!j->failed || j->under_way)
+        return;
+    struct firn_compactor *c = j->c;
+    struct firn_err err = j->err;
+    enum firn_status s = j->status;
+    c->next_number =
+        j->first_number + j->outputs + 1; /* what was begun is never used again (I10) */
+    free_job(j);
+    firn_compactor__merged(c, s, &err, NULL);
+    firn_compactor__settled(c);
+}
+
+static void cancel_all(struct compactor_merge *j)
+{
+    for (size_t i = 0; i < j->inputs; i++)
+        firn_store_cancel(j->c->store, &j->input[i].op);
+    for (size_t i = 0; i < j->sources; i++)
+        firn_store_cancel(j->c->store, &j->source[i].op);
+    for (size_t i = 0; i < j->outputs; i++)
+        firn_store_upload_cancel(j->c->store, &j->output[i]->upload);
+}
+
+/* The first failure counts; the job ends when all callbacks have come (from a callback's
+ * end_if_idle). */
+static void fail(struct compactor_merge *j, enum firn_status s, const struct firn_err *err,
+                 const char *what, const char *name)
+{
+    if (j->failed)
+        return;
+    j->failed = true;
+    j->status = s;
+    (void)firn_fail(&j->err, s, "%s %s: %s", what, name,
+                    err && err->text[0] ? err->text : firn_status_name(s));
+    cancel_all(j);
+}
+
+void firn_compactor__merge_cancel(struct firn_compactor *c)
+{
+    struct compactor_merge *j = c->merge;
+    if (j->phase < COMMITTING)
+        fail(j, FIRN_TRANSIENT, NULL, "job", "cancelled");
+}
+
+/* ---- loading metadata */
+
+static void load_more(struct compactor_merge *j);
+
+static void loaded(struct firn_store_op *op)
+{
+    struct input *in = op->arg;
+    struct compactor_merge *j = in->job;
+    struct firn_err err = {0};
+    j->under_way--;
+    j->loading--;
+    enum firn_status s = op->status;
+    if (s == FIRN_OK) {
+        struct firn_table_loc loc = firn_table_loc_of(in->ref);
+        s = firn_table_meta_decode_lean(firn_buf_slice(&op->req.reply), &loc, &in->meta, &err);
+    } else {
+        err = op->req.err;
+    }
+    firn_store_op_clear(op);
+    if (s != FIRN_OK)
+        fail(j, s, &err, "reading metadata of", in->name);
+    if (!j->failed)
+        load_more(j);
+    end_if_idle(j);
+}
+
+static void load(struct compactor_merge *j, struct input *in)
+{
+    firn_store_op_init(&in->op);
+    in->op.req.op = FIRN_OS_GET;
+    in->op.req.key = in->name;
+    in->op.req.offset = in->ref->meta_offset;
+    in->op.req.length = in->ref->meta_length;
+    in->op.done = loaded;
+    in->op.arg = in;
+    j->under_way++;
+    j->loading++;
+    firn_store_submit(j->c->store, &in->op);
+}
+
+/* All range tombstones of the tables that have some, as fragments. */
+static enum firn_status all_tombs(const struct compactor_merge *j, struct firn_arena *a,
+                                  struct firn_range_tomb **out, size_t *nout)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < j->inputs; i++)
+        n += j->input[i].meta ? j->input[i].meta->tombs : 0;
+    struct firn_range_tomb *all = firn_malloc((n + 1) * sizeof *all);
+    if (!all)
+        return FIRN_LIMIT;
+    n = 0;
+    for (size_t i = 0; i < j->inputs; i++) {
+        const struct firn_table_meta *m = j->input[i].meta;
+        for (size_t k = 0; m && k < m->tombs; k++)
+            all[n++] = m->tomb[k];
+    }
+    enum firn_status s = firn_tombs_fragment(all, n, a, out, nout);
+    firn_free(all);
+    return s;
+}
+
+/* Tables that a newer range tombstone covers need not be read. Clipped inputs only ever hide
+ * tombstones from keys that are outside the partition, so the fragments hold for all that counts
+ * here. */
+static enum firn_status skip_covered(struct compactor_merge *j)
+{
+    struct firn_arena arena = {0};
+    struct firn_range_tomb *tomb;
+    size_t tombs;
+    enum firn_status s = all_tombs(j, &arena, &tomb, &tombs);
+    for (size_t i = 0; s == FIRN_OK && tombs && i < j->inputs; i++) {
+        struct input *in = &j->input[i];
+        if (in->meta)
+            continue;
+        in->skipped = firn_plan_covered(tomb, tombs, firn_table_lower(in->ref),
+                                        firn_table_upper(in->ref), in->ref->max_seqno);
+        j->c->stats.tables_unread += in->skipped;
+    }
+    firn_arena_clear(&arena);
+    return s;
+}
+
+static enum firn_status begin_merge(struct compactor_merge *j);
+
+static void load_more(struct compactor_merge *j)
+{
+    for (;;) {
+        while (j->loading < LOADS_MAX && j->next_load < j->inputs) {
+            struct input *in = &j->input[j->next_load++];
+            bool has_tombs = in->ref->range_tombstones > 0;
+            if (j->phase == LOADING_TOMBS ? has_tombs : !in->meta && !in->skipped)
+                load(j, in);
+        }
+        if (j->loading)
+            return;
+        enum firn_status s;
+        if (j->phase == LOADING_TOMBS) {
+            s = skip_covered(j);
+            j->phase = LOADING;
+            j->next_load = 0;
+        } else {
+            s = begin_merge(j);
+        }
+        if (s != FIRN_OK)
+            fail(j, s, NULL, "preparing", "a merge");
+        if (s != FIRN_OK || j->phase == MERGING)
+            return;
+    }
+}
+
+/* ---- merging */
+
+static struct firn_slice larger(struct firn_slice a, struct firn_slice b)
+{
+    return firn_slice_cmp(a, b) < 0 ? b : a;
+}
+
+/* The smaller of two ends, of which b may be unbounded. */
+static struct firn_slice smaller_end(struct firn_slice a, struct firn_slice b)
+{
+    return b.len && firn_slice_cmp(b, a) < 0 ? b : a;
+}
+
+static enum firn_status fill_source(struct compactor_merge *j, struct source *s)
+{
+    s->table = firn_calloc(s->tables + 1, sizeof *s->table);
+    s->of = firn_calloc(s->tables + 1, sizeof *s->of);
+    if (!s->table || !s->of)
+        return FIRN_LIMIT;
+    for (size_t i = 0; i < s->tables; i++) {
+        const struct input *in = &s->first[i];
+        if (in->skipped)
+            continue;
+        s->of[s->ntable] = in;
+        s->table[s->ntable++] =
+            (struct firn_stream_table){in->meta, larger(firn_table_lower(in->ref), j->plan.start),
+                                       smaller_end(firn_table_upper(in->ref), j->plan.end)};
+    }
+    return FIRN_OK;
+}
+
+static enum firn_codec table_codec(const struct firn_settings *s)
+{
+    switch ((enum firn_conf_codec)s->codec) {
+    case FIRN_CONF_CODEC_ZSTD:
+        return FIRN_CODEC_ZSTD;
+    case FIRN_CONF_CODEC_NONE:
+        return FIRN_CODEC_NONE;
+    case FIRN_CONF_CODEC_LZ4:
+        break;
+    }
+    return FIRN_CODEC_LZ4;
+}
+
+static struct firn_table_options table_options(const struct compactor_merge *j)
+{
+    const struct firn_compactor *c = j->c;
+    uint64_t min = UINT64_MAX, max = 0;
+    for (size_t i = 0; i < j->inputs; i++) {
+        min = j->input[i].ref->min_seqno < min ? j->input[i].ref->min_seqno : min;
+        max = j->input[i].ref->max_seqno > max ? j->input[i].ref->max_seqno : max;
+    }
+    return (struct firn_table_options){
+        .db = j->manifest->db,
+        .name = {FIRN_ROLE_COMPACTOR, c->epoch, j->first_number},
+        .base_seqno = min,
+        .max_seqno = max,
+        .created_ms = firn_wall_ms(c->env),
+        .block_bytes = (uint32_t)c->settings->block_bytes,
+        .filter_bits = j->plan.bottom ? FIRN_FILTER_BITS_BOTTOM : FIRN_FILTER_BITS_L0,
+        .codec = table_codec(c->settings),
+        .hash_index = true,
+    };
+}
+
+static enum firn_status begin_merge(struct compactor_merge *j)
+{
+    struct firn_merge_run_def *run = firn_calloc(j->sources, sizeof *run);
+    enum firn_status s = run ? FIRN_OK : FIRN_LIMIT;
+    for (size_t i = 0; s == FIRN_OK && i < j->sources; i++) {
+        s = fill_source(j, &j->source[i]);
+        run[i] = (struct firn_merge_run_def){j->source[i].table, j->source[i].ntable};
+    }
+    struct firn_merge_options o = {
+        .run = run,
+        .runs = j->sources,
+        .table = table_options(j),
+        .table_bytes = j->c->settings->table_bytes,
+        .buffer_bytes = 2 * CHUNK_BYTES + FIRN_BLOCK_RAW_MAX,
+        .bottom = j->plan.bottom,
+        .expired_before_ms = firn_plan_expired_before(j->manifest->pb),
+    };
+    if (s == FIRN_OK)
+        s = firn_merge_create(&o, &j->merge);
+    firn_free(run);
+    if (s != FIRN_OK)
+        return s;
+    j->phase = MERGING;
+    pump(j);
+    return FIRN_OK;
+}
+
+static void fetched(struct firn_store_op *op)
+{
+    struct source *s = op->arg;
+    struct compactor_merge *j = s->job;
+    j->under_way--;
+    s->fetching = false;
+    s->fetched = true;
+    if (op->status != FIRN_OK)
+        fail(j, op->status, &op->req.err, "reading blocks of", op->req.key);
+    if (!j->failed)
+        pump(j);
+    end_if_idle(j);
+}
+
+/* Hand over what came and ask for what is next. Never while the job runs. */
+static enum firn_status feed(struct compactor_merge *j)
+{
+    for (size_t i = 0; i < j->sources; i++) {
+        struct source *s = &j->source[i];
+        struct firn_table_stream *stream = firn_merge_stream(j->merge, i);
+        if (s->fetched) {
+            enum firn_status st = firn_table_stream_feed(stream, firn_buf_slice(&s->op.req.reply));
+            firn_store_op_clear(&s->op);
+            s->fetched = false;
+            if (st != FIRN_OK)
+                return st;
+        }
+        size_t table;
+        uint64_t offset, length;
+        if (s->fetching || firn_table_stream_buffered(stream) >= CHUNK_BYTES ||
+            !firn_table_stream_want(stream, CHUNK_BYTES, &table, &offset, &length))
+            continue;
+        firn_store_op_init(&s->op);
+        s->op.req.op = FIRN_OS_GET;
+        s->op.req.key = s->of[table]->name;
+        s->op.req.offset = offset;
+        s->op.req.length = length;
+        s->op.req.reply_max = length;
+        s->op.done = fetched;
+        s->op.arg = s;
+        s->fetching = true;
+        j->under_way++;
+        firn_store_submit(j->c->store, &s->op);
+    }
+    return FIRN_OK;
+}
+
+static void uploaded(struct firn_store_upload *u)
+{
+    struct output *o = u->arg;
+    struct compactor_merge *j = o->job;
+    j->under_way--;
+    j->uploading--;
+    firn_buf_clear(&o->object.bytes);
+    if (u->status != FIRN_OK)
+        fail(j, u->status, &u->err, "writing", o->name);
+    if (!j->failed)
+        pump(j);
+    end_if_idle(j);
+}
+
+/* Take a finished table and send it off. */
+static enum firn_status upload(struct compactor_merge *j)
+{
+    struct output *o = firn_calloc(1, sizeof *o);
+    struct output **more = firn_realloc(j->output, (j->outputs + 1) * sizeof *more);
+    if (more)
+        j->output = more;
+    if (!o || !more) {
+        firn_free(o);
+        return FIRN_LIMIT;
+    }
+    o->job = j;
+    o->object = firn_merge_take(j->merge);
+    j->output[j->outputs++] = o;
+    j->bytes_out += o->object.bytes.len;
+    firn_name_table(o->name, firn_id_short(&j->manifest->db), &o->object.name);
+    o->upload.key = o->name;
+    o->upload.body = firn_buf_slice(&o->object.bytes);
+    o->upload.done = uploaded;
+    o->upload.arg = o;
+    j->under_way++;
+    j->uploading++;
+    firn_store_upload(j->c->store, &o->upload);
+    return FIRN_OK;
+}
+
+static void run(struct firn_job *job)
+{
+    struct compactor_merge *j = job->arg;
+    j->event = firn_merge_run(j->merge);
+}
+
+static void ran(struct firn_job *job)
+{
+    struct compactor_merge *j = job->arg;
+    j->under_way--;
+    j->running = false;
+    if (!j->failed && j->event == FIRN_MERGE_FAILED)
+        fail(j, firn_merge_status(j->merge), NULL, "merging into", "new tables");
+    if (!j->failed && j->event == FIRN_MERGE_OUTPUT && upload(j) != FIRN_OK)
+        fail(j, FIRN_LIMIT, NULL, "writing", "a table");
+    if (!j->failed)
+        pump(j);
+    end_if_idle(j);
+}
+
+/* Would a step end at once, for want of bytes that are on their way? */
+static bool is_starved(const struct compactor_merge *j)
+{
+    if (!j->started || j->event != FIRN_MERGE_INPUT)
+        return false;
+    size_t i = firn_merge_needs(j->merge);
+    return j->source[i].fetching && firn_table_stream_buffered(firn_merge_stream(j->merge, i)) == 0;
+}
+
+static void commit(struct compactor_merge *j);
+
+/* Keep the merge going: bytes in, a step of the job, tables out, and the commit at the end. */
+static void pump(struct compactor_merge *j)
+{
+    if (j->running || j->phase != MERGING)
+        return;
+    enum firn_status s = feed(j);
+    if (s != FIRN_OK) {
+        fail(j, s, NULL, "merging into", "new tables");
+        return;
+    }
+    if (j->started && j->event == FIRN_MERGE_DONE) {
+        if (j->uploading == 0)
+            commit(j);
+        return;
+    }
+    if (is_starved(j) || j->uploading >= UPLOADS_MAX)
+        return;
+    j->started = j->running = true;
+    j->job = (struct firn_job){.run = run, .done = ran, .arg = j};
+    j->under_way++;
+    firn_exec(j->c->env, &j->job);
+}
+
+/* ---- committing */
+
+static void note_success(struct compactor_merge *j)
+{
+    struct firn_compactor *c = j->c;
+    const struct firn_merge_stats *st = firn_merge_stats_of(j->merge);
+    c->stats.bytes_in += j->plan.bytes;
+    c->stats.bytes_out += j->bytes_out;
+    c->stats.entries_in += st->entries_in;
+    c->stats.entries_out += st->entries_out;
+    c->stats.splits += j->part.nsplit;
+    firn_log_event(&c->obs->log, FIRN_LOG_INFO, "compacted",
+                   "l0=%zu runs=%zu tables_in=%zu tables_out=%zu bytes_in=%" PRIu64
+                   " bytes_out=%" PRIu64 " entries_in=%" PRIu64 " entries_out=%" PRIu64
+                   " bottom=%d splits=%zu took=%" PRIu64 "ms",
+                   j->plan.nl0, j->plan.runs, j->inputs, j->outputs, j->plan.bytes, j->bytes_out,
+                   st->entries_in, st->entries_out, j->plan.bottom, j->part.nsplit,
+                   (firn_mono_ns(c->env) - j->began_ns) / FIRN_MS);
+}
+
+static void committed(struct firn_intent *it)
+{
+    struct compactor_merge *j = it->arg;
+    struct firn_compactor *c = j->c;
+    j->under_way--;
+    if (it->status != FIRN_OK) {
+        fail(j, it->status, &it->err, "committing", "a compaction");
+        end_if_idle(j);
+        return;
+    }
+    note_success(j);
+    free_job(j);
+    firn_compactor__merged(c, FIRN_OK, NULL, it->manifest);
+    firn_compactor__settled(c);
+}
+
+/* Replace the inputs by the outputs (I8), cut the partition if it grew too large. */
+static void commit(struct compactor_merge *j)
+{
+    j->phase = COMMITTING;
+    j->names = firn_calloc(j->inputs + 1, sizeof *j->names);
+    j->refs = firn_calloc(j->outputs + 1, sizeof *j->refs);
+    if (!j->names || !j->refs) {
+        fail(j, FIRN_LIMIT, NULL, "committing", "a compaction");
+        return;
+    }
+    size_t nl0 = 0;
+    for (size_t i = 0; i < j->inputs; i++) {
+        j->names[i] = firn_table_name_of(j->input[i].ref);
+        nl0 += j->input[i].is_l0;
+    }
+    for (size_t i = 0; i < j->outputs; i++)
+        j->refs[i] = j->output[i]->object.ref;
+    j->part = (struct firn_compaction_part){
+        .start = j->plan.start,
+        .end = j->plan.end,
+        .l0_inputs = j->names,
+        .nl0_inputs = nl0,
+        .inputs = j->names + nl0,
+        .ninputs = j->inputs - nl0,
+        .outputs = j->refs,
+        .noutputs = j->outputs,
+        .split = j->split,
+    };
+    if (j->plan.bottom)
+        j->part.nsplit = firn_plan_splits(j->refs, j->outputs, j->c->settings->partition_bytes,
+                                          j->split, SPLITS_MAX);
+    j->c->next_number = j->first_number + j->outputs;
+    j->intent.compaction = (struct firn_compaction){&j->part, 1, j->c->next_number};
+    j->intent.base.done = committed;
+    j->intent.base.arg = j;
+    j->under_way++;
+    firn_manifest_compaction(j->c->mnode, &j->intent);
+}
+
+/* ---- beginning */
+
+static void add_input(struct compactor_merge *j, const Firn__Table *t, bool is_l0)
+{
+    struct input *in = &j->input[j->inputs++];
+    struct firn_table_name name = firn_table_name_of(t);
+    in->ref = t;
+    in->job = j;
+    in->is_l0 = is_l0;
+    firn_name_table(in->name, firn_id_short(&j->manifest->db), &name);
+}
+
+static void add_source(struct compactor_merge *j, size_t first, size_t tables)
+{
+    j->source[j->sources++] =
+        (struct source){.job = j, .first = &j->input[first], .tables = tables};
+}
+
+/* Each L0 table is a run of its own; then the runs of the partition. */
+static enum firn_status list_inputs(struct compactor_merge *j)
+{
+    const Firn__Partition *p = j->manifest->pb->partitions[j->plan.partition];
+    size_t n = j->plan.nl0;
+    for (size_t r = 0; r < j->plan.runs; r++)
+        n += p->runs[r]->n_tables;
+    j->input = firn_calloc(n, sizeof *j->input);
+    j->source = firn_calloc(j->plan.nl0 + j->plan.runs, sizeof *j->source);
+    if (!j->input || !j->source)
+        return FIRN_LIMIT;
+    for (size_t i = 0; i < j->plan.nl0; i++) {
+        add_source(j, j->inputs, 1);
+        add_input(j, j->plan.l0[i], true);
+    }
+    for (size_t r = 0; r < j->plan.runs; r++) {
+        add_source(j, j->inputs, p->runs[r]->n_tables);
+        for (size_t i = 0; i < p->runs[r]->n_tables; i++)
+            add_input(j, p->runs[r]->tables[i], false);
+    }
+    return FIRN_OK;
+}
+
+static void begin(void *arg)
+{
+    struct compactor_merge *j = arg;
+    j->under_way--;
+    if (!j->failed)
+        load_more(j);
+    end_if_idle(j);
+}
+
+enum firn_status firn_compactor__merge_start(struct firn_compactor *c, struct firn_plan *plan)
+{
+    struct compactor_merge *j = firn_calloc(1, sizeof *j);
+    if (!j) {
+        firn_plan_clear(plan);
+        return FIRN_LIMIT;
+    }
+    j->c = c;
+    j->manifest = c->manifest;
+    firn_manifest_ref(j->manifest);
+    j->plan = *plan;
+    j->began_ns = firn_mono_ns(c->env);
+    j->first_number = c->next_number;
+    enum firn_status s = list_inputs(j);
+    if (s != FIRN_OK) {
+        free_job(j);
+        return s;
+    }
+    c->merge = j;
+    c->pending++;
+    j->under_way++;
+    j->begin = (struct firn_defer){.fn = begin, .arg = j};
+    firn_defer(c->env, &j->begin);
+    return FIRN_OK;
+}

@@ -1,0 +1,93 @@
+/* Shared by the compactor's files: compactor_core.c (states, polling), compactor_merge.c (one
+ * compaction job), compactor_gc.c and compactor_look.c (a pass of garbage collection). */
+#ifndef FIRN_COMPACTOR_PRIV_H
+#define FIRN_COMPACTOR_PRIV_H
+
+#include "compactor/compactor_core.h"
+#include "lsm/planner.h"
+#include "manifest/intents.h"
+
+enum compactor_state {
+    COMPACTOR_NEW,
+    COMPACTOR_PROVING,
+    COMPACTOR_OPENING,
+    COMPACTOR_CLAIMING,
+    COMPACTOR_WORKING,
+    COMPACTOR_RELEASING,
+    COMPACTOR_ENDING,
+    COMPACTOR_ENDED,
+};
+
+struct compactor_merge;
+struct compactor_gc;
+
+struct firn_compactor {
+    const struct firn_env *env;
+    struct firn_store *store;
+    struct firn_settings *settings;
+    struct firn_obs *obs;
+    struct firn_compactor_user user;
+    struct firn_compactor_stats stats;
+    struct firn_collector metrics;
+
+    enum compactor_state state;
+    bool stop_asked;
+    enum firn_compactor_end how;
+    struct firn_err err;
+    unsigned pending; /* callbacks that are still to come, while ending */
+    struct firn_defer end_defer;
+
+    struct firn_manifest_node *mnode;
+    struct firn_manifest *manifest; /* newest known, referenced; NULL before the first */
+    struct firn_id nonce;           /* of this process */
+    uint64_t epoch;
+    struct firn_os_dialect dialect;
+    Firn__Dialect dialect_pb;
+    uint64_t next_number; /* of the next table */
+    struct firn_claim_intent claim;
+    struct firn_release_intent release;
+
+    struct firn_manifest_read read;
+    bool reading;
+    struct firn_timer poll_timer;
+    uint64_t poll_ns;
+    uint64_t retry_at_ns; /* mono clock: no job before, after one failed */
+
+    struct compactor_merge *merge; /* under way, or NULL */
+    struct compactor_gc *gc;       /* remembers ages from pass to pass */
+    bool collecting;
+    uint64_t gc_at_ns;   /* mono clock: when the next pass is due */
+    uint64_t settled_ns; /* mono clock: when something that graces wait for last happened */
+};
+
+/* Something this compactor waits for while ending has come. */
+void firn_compactor__settled(struct firn_compactor *c);
+/* Look what to do next: a job, a pass, a wait, the end. */
+void firn_compactor__work(struct firn_compactor *c);
+/* Take a manifest as the newest; ours: this process committed it. */
+void firn_compactor__take_manifest(struct firn_compactor *c, struct firn_manifest *m, bool ours);
+void firn_compactor__fail(struct firn_compactor *c, enum firn_status s, const struct firn_err *err,
+                          const char *doing);
+
+/* Run the job `plan` (taken over) on c->manifest; firn_compactor__merged follows on the loop.
+ * LIMIT: memory; then the plan is cleared and nothing follows. */
+enum firn_status firn_compactor__merge_start(struct firn_compactor *c,
+                                             struct firn_plan *plan) FIRN_MUST_USE;
+void firn_compactor__merge_cancel(struct firn_compactor *c);
+/* The end of a job: OK: committed (`m`, borrowed); else why not. */
+void firn_compactor__merged(struct firn_compactor *c, enum firn_status s,
+                            const struct firn_err *err, struct firn_manifest *m);
+
+enum firn_status firn_compactor__gc_create(struct firn_compactor *c) FIRN_MUST_USE;
+void firn_compactor__gc_free(struct firn_compactor *c);
+/* Begin a pass; firn_compactor__collected follows on the loop. */
+void firn_compactor__gc_start(struct firn_compactor *c);
+void firn_compactor__gc_cancel(struct firn_compactor *c);
+/* The end of a pass. deleted: objects; raised: kept went up. */
+void firn_compactor__collected(struct firn_compactor *c, enum firn_status s,
+                               const struct firn_err *err, size_t deleted, bool raised);
+/* Time between passes, and the longest of the graces. */
+uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c);
+uint64_t firn_compactor__grace_ns(const struct firn_compactor *c);
+
+#endif
