@@ -254,7 +254,8 @@ uint64_t firn_memtable_entries(const struct firn_memtable *m)
 
 size_t firn_memtable_tombs(const struct firn_memtable *m, const struct firn_range_tomb **out)
 {
-    *out = m->tombs.at;
+    if (out)
+        *out = m->tombs.at;
     return m->tombs.count;
 }
 

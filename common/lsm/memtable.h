@@ -60,6 +60,7 @@ firn_memtable_entries(const struct firn_memtable *m); /* versions held, range to
 /* All range tombstones: *out[0..n), by start, then seqno descending (one fragment has one entry per
  * seqno that a read may still need, the fragments do not overlap). Borrowed until the next
  * add_range or the last unref. */
+/* Range tombstones held, sorted by start; out (may be NULL) borrows them until the next insert. */
 size_t firn_memtable_tombs(const struct firn_memtable *m, const struct firn_range_tomb **out);
 /* The tombstone with the highest seqno ≤ max_seqno over key: OK and *out (its start and end are
  * those of the fragment; valid as the list is), or ABSENT. O(log n). */
