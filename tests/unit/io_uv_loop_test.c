@@ -108,14 +108,14 @@ struct deferred {
     struct firn_defer d, never;
     struct firn_timer t;
     int rounds, ticks;
-    uint64_t began;
+    bool ticking;
 };
 
 static void on_defer(void *arg)
 {
     struct deferred *d = arg;
     assert_false(d->d.queued);
-    if (++d->rounds == 1000)
+    if (++d->rounds >= 1000 && (!d->ticking || d->ticks >= 3))
         firn_uv_stop(d->w.uv);
     else
         firn_defer(d->w.env, &d->d);
@@ -144,7 +144,6 @@ static void test_defer(void **state)
     d.d = (struct firn_defer){.fn = on_defer, .arg = &d};
     d.never = (struct firn_defer){.fn = on_never};
     d.t = (struct firn_timer){.fn = on_tick, .arg = &d};
-    firn_timer_start(d.w.env, &d.t, 0);
     firn_defer(d.w.env, &d.d);
     firn_defer(d.w.env, &d.d); /* once is enough */
     firn_defer(d.w.env, &d.never);
@@ -152,6 +151,11 @@ static void test_defer(void **state)
     firn_defer_cancel(d.w.env, &d.never);
     run(&d.w);
     assert_int_equal(d.rounds, 1000);
+    d.ticking = true;
+    firn_timer_start(d.w.env, &d.t, 0);
+    firn_defer(d.w.env, &d.d);
+    run(&d.w);
+    assert_true(d.ticks >= 3);
     firn_timer_stop(d.w.env, &d.t);
     firn_uv_free(d.w.uv);
 }
