@@ -28,7 +28,7 @@ bool firn_engine__parse_u64(struct firn_slice s, uint64_t *out)
 
 bool firn_engine__parse_ld(struct firn_slice s, long double *out)
 {
-    char text[256];
+    char text[FIRN_ENGINE_LD_MAX];
     if (s.len == 0 || s.len >= sizeof text)
         return false;
     uint8_t c = s.data[0];
