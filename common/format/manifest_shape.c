@@ -98,6 +98,46 @@ static enum firn_status check_lists(const Firn__Manifest *m, struct firn_err *er
     return FIRN_OK;
 }
 
+/* ---- unknown fields */
+
+#define FIELD_NUMBER_MAX ((1u << 29) - 1) /* protobuf's */
+
+static bool unknown_ok(const ProtobufCMessage *m);
+
+/* The messages of one field. */
+static bool field_ok(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const char *at = (const char *)m + f->offset;
+    const ProtobufCMessage *one;
+    ProtobufCMessage *const *many;
+    size_t n;
+    if (f->label != PROTOBUF_C_LABEL_REPEATED) {
+        memcpy(&one, at, sizeof one);
+        return !one || unknown_ok(one);
+    }
+    memcpy(&many, at, sizeof many);
+    memcpy(&n, (const char *)m + f->quantifier_offset, sizeof n);
+    for (size_t i = 0; i < n; i++)
+        if (!unknown_ok(many[i]))
+            return false;
+    return true;
+}
+
+/* protobuf-c takes a field number 0, written in too many bytes, for an unknown field, which it then
+ * writes as what it cannot read. Recursion: as deep as the schema, which has no recursive messages.
+ */
+static bool unknown_ok(const ProtobufCMessage *m)
+{
+    for (unsigned i = 0; i < m->n_unknown_fields; i++)
+        if (m->unknown_fields[i].tag < 1 || m->unknown_fields[i].tag > FIELD_NUMBER_MAX)
+            return false;
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++)
+        if (m->descriptor->fields[i].type == PROTOBUF_C_TYPE_MESSAGE &&
+            !field_ok(m, &m->descriptor->fields[i]))
+            return false;
+    return true;
+}
+
 enum firn_status firn_manifest__check_shape(const Firn__Manifest *m, struct firn_err *err)
 {
     if (m->database_id.len != FIRN_ID_BYTES || m->nonce.len != FIRN_ID_BYTES ||
@@ -118,5 +158,7 @@ enum firn_status firn_manifest__check_shape(const Firn__Manifest *m, struct firn
         return bad(err, "feature list");
     if (!text_ok(m->promote_node) || !text_ok(m->settings->notify_keyspace_events))
         return bad(err, "promoted node or event setting");
+    if (!unknown_ok(&m->base))
+        return bad(err, "field number");
     return check_lists(m, err);
 }
