@@ -187,6 +187,18 @@ static enum firn_status unpack_block(struct firn_codec_ctx *codec, struct firn_f
     return st;
 }
 
+/* Say which object it is, before what was said about the bytes. */
+static void item_explain(const struct firn_fetch *f, struct firn_fetch_item *it)
+{
+    struct firn_err inner = it->err;
+    it->err.text[0] = '\0';
+    firn_fail(&it->err, it->status, "%s: %llu bytes at %llu are %s%s%.300s", f->table->name,
+              (unsigned long long)it->stored_len,
+              (unsigned long long)(it->offset == FIRN_CACHE_META ? f->offset : it->offset),
+              it->status == FIRN_CORRUPT ? "damaged" : "not readable", inner.text[0] ? ": " : "",
+              inner.text);
+}
+
 /* Pure: touches the fetch alone. codec may be NULL. */
 static void unpack(struct firn_fetch *f, struct firn_codec_ctx *codec)
 {
@@ -197,11 +209,7 @@ static void unpack(struct firn_fetch *f, struct firn_codec_ctx *codec)
         it->status = it->offset == FIRN_CACHE_META ? unpack_meta(f, bytes, it)
                                                    : unpack_block(codec, f, bytes, it);
         if (it->status != FIRN_OK)
-            firn_fail(&it->err, it->status, "%s: %llu bytes at %llu of %s",
-                      it->status == FIRN_CORRUPT ? "damaged" : "cannot be read",
-                      (unsigned long long)it->stored_len,
-                      (unsigned long long)(it->offset == FIRN_CACHE_META ? f->offset : it->offset),
-                      f->table->name);
+            item_explain(f, it);
     }
 }
 

@@ -131,7 +131,7 @@ enum firn_status firn_memtable_add_range(struct firn_memtable *m, struct firn_sl
     for (size_t i = 0; i < m->tombs.count; i++)
         if (m->tombs.at[i].seqno > seqno)
             return FIRN_INVALID;
-    uint8_t *copy = take(m, start.len + end.len);
+    uint8_t *copy = take(m, start.len + end.len + 1); /* never 0 bytes */
     if (!copy)
         return FIRN_LIMIT;
     if (start.len)

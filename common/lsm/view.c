@@ -9,9 +9,10 @@
 
 static void *array(struct firn_view *v, size_t count, size_t size)
 {
-    void *p = firn_arena_alloc(&v->arena, count * size);
+    size_t bytes = count ? count * size : 1; /* an arena has nothing to give for 0 bytes */
+    void *p = firn_arena_alloc(&v->arena, bytes);
     if (p)
-        memset(p, 0, count * size);
+        memset(p, 0, bytes);
     return p;
 }
 
