@@ -30,13 +30,15 @@ struct firn_reader {
     struct firn_timer open_retry;
     struct firn_manifest_read view_read; /* for a newer view: memory is long, or a table is gone */
     bool view_reading;
-    bool view_must; /* a read met a missing table: take the newest view even if slots are skipped */
+    uint64_t reload_ticket;  /* reads that met a missing table: the last ticket given out */
+    uint64_t reload_covered; /* tickets up to this are covered by the read under way */
     uint64_t view_asked_ns;
     struct firn_tail *tail;
     struct firn_memory memory;
     struct firn_engine *engine;
     uint16_t port;
     struct firn_place want; /* furthest place that somebody waits for */
+    uint64_t want_until_ns;
     struct firn_timer want_timer;
     uint64_t probe_began_ns; /* of the probe under way */
     struct firn_hist probe_time;
@@ -57,7 +59,7 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
                                     struct firn_err *err);
 uint64_t firn_reader__probe(struct firn_db *db);
 void firn_reader__probe_hint(struct firn_db *db);
-void firn_reader__reload_view(struct firn_db *db);
+uint64_t firn_reader__reload_view(struct firn_db *db);
 void firn_reader__want_place(struct firn_db *db, struct firn_place place);
 bool firn_reader__place_lost(struct firn_db *db, struct firn_place place);
 uint64_t firn_reader__now_ms(struct firn_db *db);

@@ -7,8 +7,11 @@
 #define PART_SLOTS 256
 /* Least time between manifest reads made only to shorten memory. */
 #define VIEW_READ_NS (1 * FIRN_SEC)
-/* Nodes that wait for a place look again this often. */
+/* What may be fetched ahead, and what memory may hold before the manifest is read: this share of
+ * unflushed-bytes-max. */
 #define AHEAD_SHARE 4
+/* How long the tail goes on looking for a place after somebody last asked for it. */
+#define WANT_NS (60 * FIRN_SEC)
 
 uint64_t firn_reader__now_ms(struct firn_db *db)
 {
@@ -99,6 +102,15 @@ static bool memory_long(const struct firn_reader *r)
 
 static void read_for_view(struct firn_reader *r);
 
+/* We lag behind its floor and tables of our view are gone: jump over what we have not read. */
+static void take_view(struct firn_reader *r, struct firn_manifest *m)
+{
+    bool must = r->reload_covered > r->db.reload_done;
+    see_manifest(r, m);
+    if (must && r->manifest->version < m->version && jump(r, m))
+        firn_tail_seek(r->tail, m->floor);
+}
+
 static void view_read(struct firn_manifest_read *mr)
 {
     struct firn_reader *r = mr->arg;
@@ -106,22 +118,18 @@ static void view_read(struct firn_manifest_read *mr)
     if (r->state != READER_SERVING)
         return;
     r->db.view_error.text[0] = '\0';
-    if (mr->status != FIRN_OK) {
-        r->db.view_error = mr->err;
-        if (mr->status == FIRN_CORRUPT || mr->status == FIRN_INVALID) {
-            firn_reader__finish(r, true, &mr->err);
-            return;
-        }
-    } else {
-        see_manifest(r, mr->manifest);
-        /* We lag behind its floor, and our old tables are gone: jump over what we have not read. */
-        if (r->view_must && r->manifest->version < mr->manifest->version && jump(r, mr->manifest))
-            firn_tail_seek(r->tail, mr->manifest->floor);
+    if (mr->status == FIRN_CORRUPT || mr->status == FIRN_INVALID) {
+        firn_reader__finish(r, true, &mr->err);
+        return;
     }
-    if (r->view_must)
-        r->db.view_gen++; /* also where nothing changed: whoever waits must look again */
-    r->view_must = false;
+    if (mr->status == FIRN_OK)
+        take_view(r, mr->manifest);
+    else
+        r->db.view_error = mr->err;
+    r->db.reload_done = r->reload_covered;
     firn_engine_advance(r->engine);
+    if (r->reload_ticket > r->reload_covered)
+        read_for_view(r);
     if (memory_full(r))
         firn_timer_start(r->db.env, &r->want_timer, VIEW_READ_NS);
     else
@@ -133,6 +141,7 @@ static void read_for_view(struct firn_reader *r)
     if (r->view_reading)
         return;
     r->view_reading = true;
+    r->reload_covered = r->reload_ticket;
     r->view_asked_ns = firn_boot_ns(r->db.env);
     memset(&r->view_read, 0, sizeof r->view_read);
     r->view_read.done = view_read;
@@ -209,6 +218,12 @@ static void sealed(void *arg, struct firn_place at)
     firn_seals_note(&r->seals, at);
 }
 
+static bool wants_place(const struct firn_reader *r)
+{
+    return firn_place_cmp(r->db.durable_place, r->want) < 0 &&
+           firn_boot_ns(r->db.env) < r->want_until_ns;
+}
+
 static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
 {
     struct firn_reader *r = arg;
@@ -220,7 +235,7 @@ static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     firn_hist_add(&r->probe_time, firn_boot_ns(db->env) - fresh_ns);
     db->probe_p99_ns = firn_hist_quantile(&r->probe_time, 0.99);
     firn_engine_advance(r->engine);
-    if (firn_place_cmp(db->durable_place, r->want) < 0 && !firn_timer_running(&r->want_timer))
+    if (wants_place(r) && !firn_timer_running(&r->want_timer))
         firn_timer_start(db->env, &r->want_timer, r->settings->tail_interval_ns);
 }
 
@@ -278,11 +293,12 @@ void firn_reader__probe_hint(struct firn_db *db)
     firn_tail_hint(r->tail);
 }
 
-void firn_reader__reload_view(struct firn_db *db)
+uint64_t firn_reader__reload_view(struct firn_db *db)
 {
     struct firn_reader *r = db->role;
-    r->view_must = true;
+    uint64_t ticket = ++r->reload_ticket;
     read_for_view(r);
+    return ticket;
 }
 
 void firn_reader__want_place(struct firn_db *db, struct firn_place place)
@@ -290,6 +306,7 @@ void firn_reader__want_place(struct firn_db *db, struct firn_place place)
     struct firn_reader *r = db->role;
     if (firn_place_cmp(place, r->want) > 0)
         r->want = place;
+    r->want_until_ns = firn_boot_ns(db->env) + WANT_NS;
     firn_tail_hint(r->tail);
 }
 
@@ -305,7 +322,7 @@ static void want_due(void *arg)
     struct firn_reader *r = arg;
     if (memory_full(r))
         read_for_view(r);
-    else if (firn_place_cmp(r->db.durable_place, r->want) < 0)
+    else if (wants_place(r))
         firn_tail_hint(r->tail);
 }
 

@@ -428,10 +428,12 @@ static const struct firn_db_vt db_vt = {
     .probe = firn_writer__probe,
     .probe_hint = firn_writer__probe_hint,
     .reload_view = firn_writer__reload_view,
+    .want_place = firn_writer__want_place,
     .place_lost = place_lost,
     .admit = firn_writer__admit,
     .apply = firn_writer__apply,
-    .set_manifest = NULL,
+    .set_manifest = firn_writer__set_manifest,
+    .settings_changed = firn_writer__settings_changed,
     .info = firn_writer__info,
 };
 

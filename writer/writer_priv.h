@@ -3,6 +3,7 @@
  *   writer_write.c   admitting and applying writes, durability
  *   writer_flush.c   freezing memtables, building and committing tables
  *   writer_probe.c   freshness (I6): commits and manifest reads as probes; views
+ *   writer_config.c  settings changed while running
  *   writer_report.c  metrics, INFO, readiness */
 #ifndef FIRN_WRITER_PRIV_H
 #define FIRN_WRITER_PRIV_H
@@ -92,6 +93,8 @@ struct firn_writer {
     struct firn_timer l0_timer; /* reads the manifest while L0 is long */
     struct firn_manifest_read l0_read;
     bool l0_reading;
+    uint64_t reload_ticket;  /* the last one given out */
+    uint64_t reload_covered; /* tickets up to this are covered by the read under way */
     struct firn_timer slow_timer;
     uint64_t slow_window_ns;
     uint64_t slow_bytes;
@@ -132,8 +135,13 @@ enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record
                                     uint64_t *slot, uint64_t *seqno);
 /* The writer's now (PROTOCOL.md, "Time"). */
 uint64_t firn_writer__now_ms(struct firn_db *db);
-/* A setting of the log was changed. */
-void firn_writer__tune(struct firn_writer *w);
+/* --- writer_config.c */
+void firn_writer__set_manifest(struct firn_db *db, const char *name, const char *value,
+                               void (*done)(void *arg, enum firn_status s,
+                                            const struct firn_err *err),
+                               void *arg);
+void firn_writer__settings_changed(struct firn_db *db);
+void firn_writer__want_place(struct firn_db *db, struct firn_place place);
 
 /* --- writer_flush.c */
 void firn_writer__flush_init(struct firn_writer *w);
@@ -151,7 +159,7 @@ void firn_writer__idle_touch(struct firn_writer *w);
 void firn_writer__probe_init(struct firn_writer *w);
 uint64_t firn_writer__probe(struct firn_db *db);
 void firn_writer__probe_hint(struct firn_db *db);
-void firn_writer__reload_view(struct firn_db *db);
+uint64_t firn_writer__reload_view(struct firn_db *db);
 /* Slots became durable: probes that waited for them end. */
 void firn_writer__probe_durable(struct firn_writer *w);
 /* Make the view of the newest manifest and memory the current one. Failure keeps the old one. */

@@ -156,6 +156,8 @@ void firn_writer__probe_durable(struct firn_writer *w)
         read_probe_ends(w);
 }
 
+static void read_for_view(struct firn_writer *w);
+
 /* A read met a table that is gone: the newest manifest has others in its place. */
 static void reloaded(struct firn_manifest_read *r)
 {
@@ -168,9 +170,12 @@ static void reloaded(struct firn_manifest_read *r)
         see_manifest(w, r->manifest);
     else
         w->db.view_error = r->err;
-    w->db.view_gen++; /* also where nothing changed: whoever waits must look again */
+    w->db.reload_done = w->reload_covered;
     firn_engine_advance(w->engine);
-    firn_writer__watch_l0(w);
+    if (w->reload_ticket > w->reload_covered)
+        read_for_view(w);
+    else
+        firn_writer__watch_l0(w);
 }
 
 static void read_for_view(struct firn_writer *w)
@@ -178,15 +183,19 @@ static void read_for_view(struct firn_writer *w)
     if (w->l0_reading)
         return;
     w->l0_reading = true;
+    w->reload_covered = w->reload_ticket;
     memset(&w->l0_read, 0, sizeof w->l0_read);
     w->l0_read.done = reloaded;
     w->l0_read.arg = w;
     firn_manifest_read(w->mnode, &w->l0_read);
 }
 
-void firn_writer__reload_view(struct firn_db *db)
+uint64_t firn_writer__reload_view(struct firn_db *db)
 {
-    read_for_view(db->role);
+    struct firn_writer *w = db->role;
+    uint64_t ticket = ++w->reload_ticket;
+    read_for_view(w);
+    return ticket;
 }
 
 static void l0_due(void *arg)

@@ -107,13 +107,6 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
     return firn_append_create(w->db.env, w->db.store, &o, &u, &w->append);
 }
 
-void firn_writer__tune(struct firn_writer *w)
-{
-    if (w->append)
-        firn_append_tune(w->append, w->settings->wal_interval_ns, w->settings->wal_batch_bytes,
-                         (unsigned)w->settings->wal_inflight);
-}
-
 /* --- admitting */
 
 /* Slots from the floor to the next one, and their bytes, against the bounds that a reader's memory

@@ -171,6 +171,8 @@ enum firn_status firn_engine__cmd_config_set(struct firn_eval *x)
     }
     if (st == FIRN_OK)
         st = firn_engine__settings_changed(x->e);
+    if (st == FIRN_OK && db->vt->settings_changed)
+        db->vt->settings_changed(db);
     if (st == FIRN_OK)
         firn_reply_ok(x->out);
     return st;

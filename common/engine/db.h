@@ -31,10 +31,10 @@ struct firn_db_vt {
     /* A read with F > 0 found the state old: begin a probe in the background if none is under way.
      */
     void (*probe_hint)(struct firn_db *db);
-    /* A point read found an object gone (404): reload the manifest and install the new view, then
-     * firn_engine_advance; db->view_gen then differs (or did_fail text is set in db->view_error).
-     */
-    void (*reload_view)(struct firn_db *db);
+    /* A read found an object gone (404): read the manifest anew and take its view. Returns a ticket; when
+     * db->reload_done has reached it, the newest view is installed (or db->view_error says why not), and
+     * firn_engine_advance was called. */
+    uint64_t (*reload_view)(struct firn_db *db);
     /* Wait for the state to reach this place (a token's slot is applied and durable); the role
      * calls firn_engine_advance as it moves. On a reader: tail on even without a freshness demand.
      */
@@ -56,6 +56,8 @@ struct firn_db_vt {
     void (*set_manifest)(struct firn_db *db, const char *name, const char *value,
                          void (*done)(void *arg, enum firn_status s, const struct firn_err *err),
                          void *arg);
+    /* CONFIG SET changed node settings (already in db->settings). May be NULL. */
+    void (*settings_changed)(struct firn_db *db);
     /* CONFIG REWRITE: put the settings changed at run time into the config file
      * (firn_conf_rewrite). NULL: the program runs without one. May be set on readers too. */
     enum firn_status (*rewrite_config)(struct firn_db *db, struct firn_err *err);
@@ -85,6 +87,7 @@ struct firn_db {
 
     struct firn_view *view; /* current, the role's reference */
     uint64_t view_gen;      /* grows with every new view */
+    uint64_t reload_done;   /* highest ticket of reload_view that has ended */
     uint64_t applied_seqno; /* newest applied (writer); on readers = durable_seqno */
     uint64_t durable_seqno; /* newest durable: reads of DURABLE connections see up to this */
     struct firn_place durable_place; /* first place not known durable/applied (log position) */

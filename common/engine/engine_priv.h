@@ -42,7 +42,6 @@ struct firn_wait {
     uint64_t gate;           /* OWN: durable_gate must reach it */
     uint64_t fresh_ns;       /* FRESH: fresh_ns must reach it … */
     uint64_t ticket;         /* … or probe_done this, unless 0 */
-    uint64_t view_gen;       /* VIEW: the one that failed */
     size_t bytes;            /* ROOM */
     struct firn_place place; /* PLACE */
 };
@@ -95,7 +94,7 @@ struct firn_session {
     bool fetch_failed;   /* it came with a bad status, not yet answered */
     bool reloaded;       /* a 404 was met and the manifest reloaded, once … */
     bool retried;        /* … and the command tried again on the new view */
-    uint64_t reload_gen; /* the view that named the missing object */
+    uint64_t reload_ticket; /* of the reload after an object was found gone */
     uint64_t ticket;     /* of the probe begun for it; 0 = none */
     uint64_t draw;       /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;

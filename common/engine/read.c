@@ -170,23 +170,21 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
         return FIRN_CORRUPT;
     if (!s->reloaded) {
         s->reloaded = true;
-        s->reload_gen = db->view_gen;
         x->e->stat.reloads++;
-        db->vt->reload_view(db);
+        s->reload_ticket = db->vt->reload_view(db);
     }
-    if (db->view_gen == s->reload_gen) {
-        if (db->view_error.text[0]) {
-            firn_reply_error(x->out,
-                             "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
-                             db->view_error.text);
-            return FIRN_INVALID;
-        }
+    if (db->reload_done < s->reload_ticket) {
         struct firn_wait w = {
             .kind = FIRN_WAIT_VIEW,
-            .view_gen = s->reload_gen,
+            .ticket = s->reload_ticket,
             .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
         };
         return firn_engine__await(x, &w);
+    }
+    if (db->view_error.text[0]) {
+        firn_reply_error(x->out, "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
+                         db->view_error.text);
+        return FIRN_INVALID;
     }
     s->retried = true;
     firn_engine__range_close(s);

@@ -106,7 +106,7 @@ static bool wait_over(struct firn_engine *e, const struct firn_wait *w, bool *ro
         return token_reached(db, w->place) ||
                (db->vt->place_lost && db->vt->place_lost(db, w->place));
     case FIRN_WAIT_VIEW:
-        return db->view_gen != w->view_gen || db->view_error.text[0];
+        return db->reload_done >= w->ticket;
     case FIRN_WAIT_NONE:
     case FIRN_WAIT_FETCH:
     case FIRN_WAIT_TURN:
