@@ -41,7 +41,7 @@ struct firn_wait {
     uint64_t deadline_ns;    /* boot clock; 0 = none */
     uint64_t gate;           /* OWN: durable_gate must reach it */
     uint64_t fresh_ns;       /* FRESH: fresh_ns must reach it … */
-    uint64_t ticket;         /* … or probe_done this, unless 0 */
+    uint64_t ticket;         /* … or probe_done this, unless 0; VIEW: reload_done */
     size_t bytes;            /* ROOM */
     struct firn_place place; /* PLACE */
 };
@@ -90,13 +90,12 @@ struct firn_session {
     struct firn_read read;
     struct firn_range range;
     bool was_parked;
-    bool fetching;       /* read's done() is to come */
-    bool fetch_failed;   /* it came with a bad status, not yet answered */
-    bool reloaded;       /* a 404 was met and the manifest reloaded, once … */
-    bool retried;        /* … and the command tried again on the new view */
-    uint64_t reload_ticket; /* of the reload after an object was found gone */
-    uint64_t ticket;     /* of the probe begun for it; 0 = none */
-    uint64_t draw;       /* RANDOMKEY's random number; 0 = not drawn */
+    bool fetching;          /* read's done() is to come */
+    bool fetch_failed;      /* it came with a bad status, not yet answered */
+    bool retried;           /* a 404 was met, and it was tried again on a new view */
+    uint64_t reload_ticket; /* of the reload begun for that; 0 = none */
+    uint64_t ticket;        /* of the probe begun for it; 0 = none */
+    uint64_t draw;          /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
     size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
 

@@ -167,8 +167,8 @@ static void firn_log(struct info *in)
 {
     const struct firn_db *db = in->e->db;
     uint64_t now = firn_boot_ns(db->env);
-    number(in, "firn_epoch", db->durable_place.epoch);
-    number(in, "firn_next_slot", db->durable_place.slot);
+    line(in, "firn_durable_place:%" PRIu64 "/%" PRIu64, db->durable_place.epoch,
+         db->durable_place.slot);
     number(in, "firn_durable_seqno", db->durable_seqno);
     number(in, "firn_applied_seqno", db->applied_seqno);
     if (db->writable) {
@@ -188,10 +188,10 @@ static void firn_tables(struct info *in)
     const struct firn_db *db = in->e->db;
     const struct firn_lsm_stats *l = firn_lsm_stats_of(db->lsm);
     if (db->view) {
-        number(in, "firn_memtables", firn_view_memtables(db->view));
-        number(in, "firn_l0_tables", firn_view_l0_tables(db->view));
+        number(in, "firn_view_memtables", firn_view_memtables(db->view));
+        number(in, "firn_view_l0_tables", firn_view_l0_tables(db->view));
     }
-    number(in, "firn_view", db->view_gen);
+    number(in, "firn_view_number", db->view_gen);
     number(in, "firn_cache_hits", l->hits + l->meta_hits);
     number(in, "firn_cache_misses", l->misses + l->meta_misses);
     number(in, "firn_filter_absent", l->filter_absent);

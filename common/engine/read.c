@@ -168,8 +168,7 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
     struct firn_db *db = x->db;
     if (s->retried)
         return FIRN_CORRUPT;
-    if (!s->reloaded) {
-        s->reloaded = true;
+    if (!s->reload_ticket) {
         x->e->stat.reloads++;
         s->reload_ticket = db->vt->reload_view(db);
     }
@@ -182,7 +181,8 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
         return firn_engine__await(x, &w);
     }
     if (db->view_error.text[0]) {
-        firn_reply_error(x->out, "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
+        firn_reply_error(x->out,
+                         "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
                          db->view_error.text);
         return FIRN_INVALID;
     }

@@ -30,8 +30,8 @@ void firn_engine__session_done(struct firn_session *s)
     if (s->read.tables_looked || s->read.npins || s->read.trips || s->read.nwants ||
         s->read.explain)
         firn_read_clear(&s->read); /* a memtable hit leaves nothing to clear */
-    s->fetching = s->fetch_failed = s->reloaded = s->retried = false;
-    s->was_parked = false;
+    s->fetching = s->fetch_failed = s->retried = s->was_parked = false;
+    s->reload_ticket = 0;
     s->ticket = 0;
     s->draw = 0;
     s->commits_done = 0;

@@ -251,7 +251,7 @@ static void server_commands(void **state)
     firn_fake_run_for(f.world, 1000);
     assert_int_equal(firn_buf_append(&c->got, "", 1), FIRN_OK);
     assert_non_null(strstr((char *)c->got.data, "\r\nrole:master\r\n"));
-    assert_non_null(strstr((char *)c->got.data, "\r\nfirn_epoch:3\r\n"));
+    assert_non_null(strstr((char *)c->got.data, "\r\nfirn_durable_place:3/0\r\n"));
     c->got.len = 0;
     client_send(c, "KV.EXPLAIN GET k");
     EXPECT_START(c, "*22\r\n$5\r\ntrips\r\n:0\r\n");

@@ -112,9 +112,9 @@ static void fixture_probe_hint(struct firn_db *db)
     fixture_of(db)->hints++;
 }
 
-static void fixture_reload(struct firn_db *db)
+static uint64_t fixture_reload(struct firn_db *db)
 {
-    fixture_of(db)->reloads++;
+    return ++fixture_of(db)->reloads;
 }
 
 static void fixture_want(struct firn_db *db, struct firn_place place)
