@@ -87,6 +87,8 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
 
 void firn_writer__fence(struct firn_writer *w, const struct firn_err *err)
 {
+    if (w->state >= WRITER_ENDING)
+        return;
     w->fenced = true;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "writer fenced", "epoch=%" PRIu64 " why=%s",
                    w->epoch, err ? err->text : "");
@@ -320,7 +322,6 @@ static void opened(struct firn_manifest_create *c)
         .process_nonce = w->process_nonce,
         .node_id = w->settings->node_id,
         .address = w->settings->announce_address,
-        .heartbeat_kept_ms = c->manifest->pb->settings->heartbeat_ms,
         .dialect = c->dialect,
     };
     w->claim.base.done = claimed;
