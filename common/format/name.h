@@ -24,6 +24,7 @@
 
 /* Whose tables: the letter of the name, and the value in the manifest. */
 enum firn_role {
+    FIRN_ROLE_NONE = 0,
     FIRN_ROLE_WRITER = 1,
     FIRN_ROLE_COMPACTOR = 2,
 };

@@ -112,23 +112,50 @@ size_t firn_record_size(const struct firn_record *r)
     return HEAD_BYTES + firn_varint_len(body) + body;
 }
 
+/* Kind, event, flags, body length: where the body begins. */
+static uint8_t *put_head(uint8_t *p, const struct firn_record *r, size_t body)
+{
+    p[0] = r->kind;
+    p[1] = r->event;
+    p[2] = r->flags;
+    return p + HEAD_BYTES + firn_varint_put(p + HEAD_BYTES, body);
+}
+
+/* The record of nearly every write, without the general case's look at each kind. */
+static enum firn_status append_put(struct firn_buf *b, const struct firn_record *r)
+{
+    size_t expiry = r->flags & FIRN_RECORD_HAS_EXPIRY ? EXPIRY_BYTES : 0;
+    size_t body = expiry + firn_varint_len(r->key.len) + r->key.len + r->value.len;
+    enum firn_status st = firn_buf_reserve(b, HEAD_BYTES + firn_varint_len(body) + body);
+    if (st != FIRN_OK)
+        return st;
+    uint8_t *p = put_head(b->data + b->len, r, body);
+    if (expiry) {
+        firn_put_le64(p, r->expiry_ms);
+        p += EXPIRY_BYTES;
+    }
+    p += firn_varint_put(p, r->key.len);
+    memcpy(p, r->key.data, r->key.len);
+    p = put_slice(p + r->key.len, r->value);
+    b->len = (size_t)(p - b->data);
+    return FIRN_OK;
+}
+
 enum firn_status firn_record_append(struct firn_buf *b, const struct firn_record *r)
 {
     bool mark = r->kind == FIRN_RECORD_GROUP_BEGIN || r->kind == FIRN_RECORD_GROUP_END;
-    if (!fields_valid(r) || !flags_valid(r->kind, r->flags) || (mark && r->value.len))
-        return FIRN_INVALID;
     if (r->value.len > b->max) /* also keeps the sizes below from wrapping */
         return FIRN_LIMIT;
+    if (r->kind == FIRN_RECORD_PUT && firn_key_valid(r->key) &&
+        (r->flags & ~FIRN_RECORD_HAS_EXPIRY) == 0)
+        return append_put(b, r);
+    if (!fields_valid(r) || !flags_valid(r->kind, r->flags) || (mark && r->value.len))
+        return FIRN_INVALID;
     size_t body = body_size(r);
     enum firn_status st = firn_buf_reserve(b, HEAD_BYTES + firn_varint_len(body) + body);
     if (st != FIRN_OK)
         return st;
-    uint8_t *p = b->data + b->len;
-    p[0] = r->kind;
-    p[1] = r->event;
-    p[2] = r->flags;
-    p += HEAD_BYTES;
-    p += firn_varint_put(p, body);
+    uint8_t *p = put_head(b->data + b->len, r, body);
     b->len = (size_t)(put_body(p, r) - b->data);
     return FIRN_OK;
 }

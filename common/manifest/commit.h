@@ -20,7 +20,7 @@ struct firn_intent {
     void *arg;
     /* Set by the node before apply(): the manifest the commit builds on. */
     const Firn__Manifest *current;
-    enum firn_role role; /* the role that must still be ours (firn_manifest_hold); 0 = none */
+    enum firn_role role; /* the role that must still be ours (firn_manifest_hold), or NONE */
     bool urgent;         /* not delayed by the interval: claims and releases */
 
     /* OK: applied; `manifest` shows it. FENCED: another holds the role, and it was not applied.

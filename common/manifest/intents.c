@@ -6,14 +6,14 @@
 #define OF(type, it) ((type *)(void *)(it))
 #define OF_CONST(type, it) ((const type *)(const void *)(it))
 
-static void submit(struct firn_manifest_node *n, struct firn_intent *it,
-                   enum firn_status (*apply)(struct firn_intent *, Firn__Manifest *,
-                                             struct firn_err *),
-                   bool (*applied)(const struct firn_intent *, const Firn__Manifest *), int role)
+static void
+submit(struct firn_manifest_node *n, struct firn_intent *it,
+       enum firn_status (*apply)(struct firn_intent *, Firn__Manifest *, struct firn_err *),
+       bool (*applied)(const struct firn_intent *, const Firn__Manifest *), enum firn_role role)
 {
     it->apply = apply;
     it->applied = applied;
-    it->role = (enum firn_role)role;
+    it->role = role;
     firn_manifest_commit(n, it);
 }
 
@@ -46,7 +46,7 @@ void firn_manifest_claim(struct firn_manifest_node *n, struct firn_claim_intent 
 {
     it->base.urgent = true;
     it->epoch = 0;
-    submit(n, &it->base, claim_apply, claim_applied, 0);
+    submit(n, &it->base, claim_apply, claim_applied, FIRN_ROLE_NONE);
 }
 
 static enum firn_status release_apply(struct firn_intent *it, Firn__Manifest *m,
@@ -232,7 +232,7 @@ static bool checkpoint_applied(const struct firn_intent *it, const Firn__Manifes
 void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,
                                      struct firn_checkpoint_intent *it)
 {
-    submit(n, &it->base, checkpoint_apply, checkpoint_applied, 0);
+    submit(n, &it->base, checkpoint_apply, checkpoint_applied, FIRN_ROLE_NONE);
 }
 
 static enum firn_status setting_apply(struct firn_intent *it, Firn__Manifest *m,
@@ -250,7 +250,7 @@ static bool setting_applied(const struct firn_intent *it, const Firn__Manifest *
 
 void firn_manifest_setting(struct firn_manifest_node *n, struct firn_setting_intent *it)
 {
-    submit(n, &it->base, setting_apply, setting_applied, 0);
+    submit(n, &it->base, setting_apply, setting_applied, FIRN_ROLE_NONE);
 }
 
 static enum firn_status promote_apply(struct firn_intent *it, Firn__Manifest *m,
@@ -269,5 +269,5 @@ static bool promote_applied(const struct firn_intent *it, const Firn__Manifest *
 
 void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it)
 {
-    submit(n, &it->base, promote_apply, promote_applied, 0);
+    submit(n, &it->base, promote_apply, promote_applied, FIRN_ROLE_NONE);
 }

@@ -150,10 +150,8 @@ enum firn_status firn_manifest__install(struct firn_manifest_node *n, struct fir
     struct firn_err err = {""};
     enum firn_status st = FIRN_OK;
     if (n->newest) {
-        bool same_db = firn_id_eq(&m->db, &n->newest->db);
-        if (same_db && m->version < n->newest->version && before && m->version >= before->version)
-            return FIRN_CONFLICT;
-        if (same_db && m->version < n->newest->version && !before)
+        bool older = firn_id_eq(&m->db, &n->newest->db) && m->version < n->newest->version;
+        if (older && (!before || m->version >= before->version))
             return FIRN_CONFLICT;
         st = check_follows(n, m, &err);
     }

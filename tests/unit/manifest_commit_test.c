@@ -629,6 +629,19 @@ static void a_manifest_that_goes_back_stops_the_node(void **state)
     firn_fake_world_free(world);
 }
 
+static bool get_took_effect;
+
+static void on_effect(void *arg, unsigned node, enum firn_os_op op, const char *name,
+                      struct firn_slice body, enum firn_status status)
+{
+    (void)arg;
+    (void)node;
+    (void)name;
+    (void)body;
+    (void)status;
+    get_took_effect |= op == FIRN_OS_GET;
+}
+
 static void an_older_reply_to_an_earlier_request_is_thrown_away(void **state)
 {
     (void)state;
@@ -636,21 +649,24 @@ static void an_older_reply_to_an_earlier_request_is_thrown_away(void **state)
     struct flush f;
     bool done = false;
     open_writer(&p, 14);
-    /* The GET is sent first, answered from version 2, and delivered after the commit of version 3.
-     */
+    /* The GET is answered from version 2, and its reply delivered after the commit of version 3. */
+    struct firn_fake_options *o = firn_fake_options(world);
     struct firn_manifest_read r = {.done = read_done, .arg = &done};
-    firn_fake_options(world)->latency_min_ns = firn_fake_options(world)->latency_max_ns =
-        3 * FIRN_SEC;
+    o->latency_min_ns = o->latency_max_ns = 800 * FIRN_MS;
+    firn_fake_on_effect(world, on_effect, NULL);
+    get_took_effect = false;
     firn_manifest_read(p.node, &r);
-    firn_fake_run_for(world, 10000);
-    firn_fake_options(world)->latency_min_ns = firn_fake_options(world)->latency_max_ns = 0;
-    firn_fake_options(world)->latency_min_ns = FIRN_MS;
-    firn_fake_options(world)->latency_max_ns = 2 * FIRN_MS;
+    run(&get_took_effect);
+    o->latency_min_ns = o->latency_max_ns = FIRN_MS;
     flush_start(&f, &p, 1, 10, 0);
+    f.it.base.urgent = true;
     assert_int_equal(flush_end(&f), FIRN_OK);
+    assert_false(done);
+    uint64_t gets = firn_fake_requests(world, FIRN_OS_GET);
     run(&done);
     assert_int_equal(r.status, FIRN_OK);
     assert_int_equal(r.manifest->version, 3);
+    assert_int_equal(firn_fake_requests(world, FIRN_OS_GET), gets + 1); /* asked anew */
     firn_manifest_unref(r.manifest);
     proc_close(&p);
     firn_fake_world_free(world);
