@@ -39,7 +39,8 @@ struct firn_metrics_out;
 void firn_engine_collect(struct firn_metrics_out *out, void *engine);
 /* Append the same alone in Prometheus's text form. LIMIT: out's max or memory. */
 enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out) FIRN_MUST_USE;
-/* The command table as a markdown page (docs/COMMANDS.md). LIMIT as above. */
-enum firn_status firn_engine_commands_markdown(struct firn_buf *out) FIRN_MUST_USE;
+/* All commands, the resp room's too, as a markdown page: docs/COMMANDS.md. LIMIT as above. */
+enum firn_status firn_engine_commands_markdown(struct firn_engine *e,
+                                               struct firn_buf *out) FIRN_MUST_USE;
 
 #endif

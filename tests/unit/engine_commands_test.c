@@ -266,6 +266,33 @@ static void server_commands(void **state)
     firn_buf_clear(&out);
 }
 
+/* docs/COMMANDS.md is what the tables say. With FIRN_WRITE_DOCS in the environment it is written
+ * anew. */
+static void documented(void **state)
+{
+    (void)state;
+    static const char path[] = "docs/COMMANDS.md";
+    struct firn_buf want;
+    firn_buf_init(&want, 1 << 20);
+    assert_int_equal(firn_engine_commands_markdown(f.engine, &want), FIRN_OK);
+    if (getenv("FIRN_WRITE_DOCS")) {
+        FILE *out = fopen(path, "wb");
+        assert_non_null(out);
+        assert_int_equal(fwrite(want.data, 1, want.len, out), want.len);
+        assert_int_equal(fclose(out), 0);
+    }
+    char *got = calloc(1, want.len + 2);
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    size_t n = fread(got, 1, want.len + 1, in);
+    fclose(in);
+    bool same = n == want.len && memcmp(got, want.data, n) == 0;
+    free(got);
+    firn_buf_clear(&want);
+    if (!same)
+        fail_msg("docs/COMMANDS.md is out of date: run this test with FIRN_WRITE_DOCS=1");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -281,6 +308,7 @@ int main(void)
         TEST(scanning),
         TEST(long_scans_take_turns),
         TEST(server_commands),
+        TEST(documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
