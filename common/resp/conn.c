@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PARKED_QUERY_BYTES (256 * 1024) /* received behind a parked command before reading stops   \
-                                         */
-#define KEEP_BYTES (256 * 1024)         /* an empty buffer larger than this is given back */
+#define PARKED_QUERY_BYTES                                                                         \
+    (256 * 1024)                /* received behind a parked command before reading stops           \
+                                 */
+#define KEEP_BYTES (256 * 1024) /* an empty buffer larger than this is given back */
 
 /* --- life */
 
@@ -104,7 +105,7 @@ static bool may_execute(const struct firn_conn *c)
 
 bool firn_conn__runnable(const struct firn_conn *c)
 {
-    return c->query_at < c->query.len && may_execute(c) && !c->srv->draining;
+    return c->query_at < c->query.len && !c->incomplete && may_execute(c) && !c->srv->draining;
 }
 
 static size_t bytes_held(const struct firn_conn *c)
@@ -259,13 +260,16 @@ static size_t run(struct firn_conn *c, const uint8_t *data, size_t len, uint64_t
 {
     struct firn_server *s = c->srv;
     struct firn_parse_limits limits = s->limits;
-    size_t at = 0;
+    size_t at = 0, out_before = c->out.buf.len;
+    c->incomplete = false;
     s->run_from_ns = now_ns;
     while (at < len && may_execute(c) && (!s->draining || c->retry)) {
         limits.authenticated = c->authenticated;
         enum firn_parse p = firn_parser_next(&c->parser, &limits, data + at, len - at);
-        if (p == FIRN_PARSE_MORE)
+        if (p == FIRN_PARSE_MORE) {
+            c->incomplete = true;
             break;
+        }
         if (p == FIRN_PARSE_ERROR) {
             protocol_error(c);
             at = len;
@@ -282,7 +286,7 @@ static size_t run(struct firn_conn *c, const uint8_t *data, size_t len, uint64_t
         at += used;
     }
     firn_server__charge(s, NULL);
-    if (c->out.buf.len > c->sent)
+    if (c->out.buf.len > out_before)
         firn_conn_dirty(c);
     return at;
 }
@@ -313,8 +317,7 @@ static bool query_append(struct firn_conn *c, const uint8_t *data, size_t len)
         query_compact(c, true);
     /* The command under way says how long it is: one allocation instead of several. */
     size_t want = len;
-    bool incomplete = !c->parser.done;
-    if (incomplete && c->query_at == 0 && c->authenticated && c->parser.need > q->len + len)
+    if (c->incomplete && c->query_at == 0 && c->authenticated && c->parser.need > q->len + len)
         want = c->parser.need - q->len;
     if (firn_buf_reserve(q, want) == FIRN_OK && firn_buf_append(q, data, len) == FIRN_OK)
         return true;

@@ -66,9 +66,10 @@ struct firn_conn {
     uint8_t db;
     bool authenticated;
     bool in_exec;
-    bool parked; /* the command at query_at waits for firn_conn_resume */
-    bool paused; /* it is parked by CLIENT PAUSE */
-    bool retry;  /* the next command executed is the one that was parked */
+    bool parked;     /* the command at query_at waits for firn_conn_resume */
+    bool paused;     /* it is parked by CLIENT PAUSE */
+    bool incomplete; /* what is left of the query is less than a command */
+    bool retry;      /* the next command executed is the one that was parked */
     bool capture;
     bool reading; /* the socket delivers data */
     bool blocked; /* the socket takes nothing until writable() */
