@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define GC_IDLE_NS (3600 * FIRN_SEC)  /* between passes where nothing happens */
 #define RETRY_AFTER_NS (5 * FIRN_SEC) /* between a job that failed and the next one */
 
 /* ---- the end */
@@ -249,35 +250,33 @@ void firn_compactor__merged(struct firn_compactor *c, enum firn_status s,
     firn_compactor__work(c);
 }
 
-/* Has --once nothing left to wait for? */
-static bool is_all_done(const struct firn_compactor *c, size_t deleted, bool raised)
+/* Have all graces passed, with a pass or two behind them, since something last happened? */
+static bool is_quiet(const struct firn_compactor *c, const struct compactor_pass *p)
 {
     uint64_t quiet = firn_compactor__grace_ns(c) + 2 * firn_compactor__gc_interval_ns(c);
-    return c->settings->once && !deleted && !raised && firn_mono_ns(c->env) >= c->retry_at_ns &&
-           firn_mono_ns(c->env) - c->settled_ns >= quiet;
+    return p->status == FIRN_OK && !p->deleted && firn_mono_ns(c->env) - c->settled_ns >= quiet;
 }
 
-void firn_compactor__collected(struct firn_compactor *c, enum firn_status s,
-                               const struct firn_err *err, size_t deleted, bool raised)
+void firn_compactor__collected(struct firn_compactor *c, const struct compactor_pass *p)
 {
-    uint64_t now = firn_mono_ns(c->env), interval = firn_compactor__gc_interval_ns(c);
+    uint64_t now = firn_mono_ns(c->env);
     c->collecting = false;
     if (c->state != COMPACTOR_WORKING)
         return;
-    if (s == FIRN_FENCED) {
-        firn_compactor__fail(c, s, err, "collecting garbage");
+    if (p->status == FIRN_FENCED) {
+        firn_compactor__fail(c, p->status, &p->err, "collecting garbage");
         return;
     }
     c->stats.passes++;
-    c->stats.objects_deleted += deleted;
-    if (s != FIRN_OK && !c->stop_asked)
+    c->stats.objects_deleted += p->deleted;
+    if (p->status != FIRN_OK && !c->stop_asked)
         firn_log_event(&c->obs->log, FIRN_LOG_WARN, "collecting failed", "status=%s why=%s",
-                       firn_status_name(s), err->text);
-    if (raised)
+                       firn_status_name(p->status), p->err.text);
+    if (p->raised)
         c->settled_ns = now;
-    bool quiet = now - c->settled_ns > firn_compactor__grace_ns(c) + 2 * interval && !deleted;
-    c->gc_at_ns = now + (quiet && s == FIRN_OK && !c->settings->once ? 3600 * FIRN_SEC : interval);
-    if (s == FIRN_OK && is_all_done(c, deleted, raised))
+    bool quiet = is_quiet(c, p);
+    c->gc_at_ns = now + (quiet && !p->waiting ? GC_IDLE_NS : firn_compactor__gc_interval_ns(c));
+    if (quiet && c->settings->once && now >= c->retry_at_ns)
         c->stop_asked = true;
     firn_compactor__work(c);
 }

@@ -95,16 +95,30 @@ uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c)
     return min < 60 * FIRN_SEC ? min : 60 * FIRN_SEC;
 }
 
+/* Is there something that a later pass may delete? The notes of living nodes are no reason to
+ * hurry. */
+static bool is_waiting(const struct compactor_gc *g)
+{
+    const struct gc_object *o = (const struct gc_object *)(const void *)g->objects.data;
+    if (!g->manifest ||
+        g->manifest->pb->n_garbage > g->deleted.len / sizeof(struct firn_table_name))
+        return true;
+    for (size_t i = 0; i < g->objects.len / sizeof *o; i++)
+        if (strncmp(o[i].name, "pins/", 5) == 0 || strncmp(o[i].name, "probe/", 6) == 0 ||
+            strncmp(o[i].name, "jobs/", 5) == 0)
+            return true;
+    return false;
+}
+
 void firn_compactor__gc_end(struct compactor_gc *g, enum firn_status s, const struct firn_err *err)
 {
     struct firn_compactor *c = g->c;
-    struct firn_err e = {0};
+    struct compactor_pass p = {
+        .status = s, .deleted = g->ndeleted, .raised = g->raised, .waiting = is_waiting(g)};
     if (err)
-        e = *err;
-    size_t deleted = g->ndeleted;
-    bool raised = g->raised;
+        p.err = *err;
     drop_pass(g);
-    firn_compactor__collected(c, s, &e, deleted, raised);
+    firn_compactor__collected(c, &p);
     firn_compactor__settled(c);
 }
 

@@ -527,9 +527,11 @@ static void committed(struct firn_intent *it)
         end_if_idle(j);
         return;
     }
+    struct firn_manifest *m =
+        it->manifest; /* the node's until this returns; `it` goes with the job */
     note_success(j);
     free_job(j);
-    firn_compactor__merged(c, FIRN_OK, NULL, it->manifest);
+    firn_compactor__merged(c, FIRN_OK, NULL, m);
     firn_compactor__settled(c);
 }
 

@@ -83,9 +83,15 @@ void firn_compactor__gc_free(struct firn_compactor *c);
 /* Begin a pass; firn_compactor__collected follows on the loop. */
 void firn_compactor__gc_start(struct firn_compactor *c);
 void firn_compactor__gc_cancel(struct firn_compactor *c);
-/* The end of a pass. deleted: objects; raised: kept went up. */
-void firn_compactor__collected(struct firn_compactor *c, enum firn_status s,
-                               const struct firn_err *err, size_t deleted, bool raised);
+/* How a pass ended. */
+struct compactor_pass {
+    enum firn_status status;
+    struct firn_err err;
+    size_t deleted; /* objects */
+    bool raised;    /* kept went up */
+    bool waiting;   /* something is left that a later pass may delete: garbage, pins, notes */
+};
+void firn_compactor__collected(struct firn_compactor *c, const struct compactor_pass *p);
 /* Time between passes, and the longest of the graces. */
 uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c);
 uint64_t firn_compactor__grace_ns(const struct firn_compactor *c);
