@@ -299,6 +299,7 @@ static enum firn_status get_from_tables(const struct firn_view *v, struct lookup
         return decide(k, out);
     r->tables_looked = looked; /* it will all be looked at again */
     r->filters_absent = absent;
+    r->memtables_looked -= (unsigned)v->nmemtables;
     return FIRN_AGAIN;
 }
 
