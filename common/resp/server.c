@@ -327,13 +327,9 @@ void firn_server_drain(struct firn_server *s, uint64_t deadline_ns, void (*done)
     s->draining = true;
     s->drain_done = done;
     s->drain_arg = arg;
+    firn_server__unpause(s); /* what was received before is still answered */
     FIRN_LIST_EACH(it, nx, &s->conns)
-    {
-        struct firn_conn *c = FIRN_CONTAINER(it, struct firn_conn, link);
-        if (c->paused)
-            firn_conn_resume(c);
-        firn_conn__settle(c);
-    }
+    firn_conn__settle(FIRN_CONTAINER(it, struct firn_conn, link));
     uint64_t now = firn_boot_ns(s->env);
     firn_timer_start(s->env, &s->drain_timer, deadline_ns > now ? deadline_ns - now : 0);
     firn_server__kick(s);
