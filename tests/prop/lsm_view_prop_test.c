@@ -262,10 +262,8 @@ static void run(uint64_t seed)
     struct firn_lsm_options lo = {.cache_bytes = cache_bytes[draw(w, 4)],
                                   .fetch_bytes_max = draw(w, 2) ? 1 : 1 << 20,
                                   .readahead_bytes = draw(w, 2) ? 0 : 2000};
-    if (seed % 3 == 0)
-        fo.faults =
-            (struct firn_fake_faults){.lost_before = 20000, .err_503 = 20000, .bit_flip = 500};
-    fo.faults.bit_flip = 0; /* two in a row would be CORRUPT, rightly */
+    if (seed % 3 == 0) /* no flipped bits: two in a row would be CORRUPT, rightly */
+        fo.faults = (struct firn_fake_faults){.lost_before = 20000, .err_503 = 20000};
     vfix_open(&w->f, &fo, &lo);
     make_layers(w);
     struct firn_memtable *newest_first[LAYERS_MAX];
