@@ -79,13 +79,20 @@ static int load_settings(struct firn_main *m)
     }
     struct firn_buf text;
     firn_buf_init(&text, (size_t)1 << 20);
-    if (m->settings.want_help)
-        return print_and_exit(firn_conf_help(m->role, m->program, &text), &text);
+    if (m->settings.want_help) {
+        s = firn_conf_help(m->role, m->program, &text);
+        if (s == FIRN_OK && m->usage)
+            s = firn_buf_printf(&text, "\n");
+        if (s == FIRN_OK && m->usage)
+            s = m->usage(&text);
+        return print_and_exit(s, &text);
+    }
     if (m->settings.want_version)
         return print_and_exit(firn_buf_printf(&text, "%s %s\n", m->program, FIRN_VERSION), &text);
     if (m->settings.memory_bytes == 0)
         m->settings.memory_bytes = firn_main__memory();
-    return -1;
+    int argi = m->settings.argi;
+    return m->words ? m->words(m, m->argc - argi, m->argv + argi) : -1;
 }
 
 static void setting_changed(void *arg, const char *name, bool applied)
@@ -166,10 +173,15 @@ static enum firn_status open_store(struct firn_main *m, struct firn_err *err)
     if (s != FIRN_OK)
         return s;
     m->env->store = m->objstore;
+    if (&firn_main_wrap != NULL) {
+        m->env->store = firn_main_wrap.wrap(m->env, m->objstore, err);
+        if (!m->env->store)
+            return FIRN_INVALID;
+    }
     struct firn_store_options o = {
         .attempt_base_ns = m->settings.attempt_timeout_ns,
         .attempt_bytes_per_sec = m->settings.attempt_bytes_per_sec,
-        .hedge_gets = m->objstore->is_remote,
+        .hedge_gets = m->env->store->is_remote,
     };
     return firn_store_create(m->env, &o, &m->store);
 }
@@ -188,6 +200,8 @@ static enum firn_status open_all(struct firn_main *m, struct firn_err *err)
     if (nofile < want)
         firn_log_event(&m->obs.log, FIRN_LOG_WARN, "few file descriptors",
                        "limit=%" PRIu64 " wanted=%" PRIu64, nofile, want);
+    if (m->role == FIRN_CONF_CTL)
+        return open_store(m, err);
     s = firn_main__node_id(m, err);
     if (s == FIRN_OK)
         s = firn_uv_signals(m->uv, on_signal, m, err);
@@ -203,6 +217,7 @@ int firn_main_init(struct firn_main *m, int argc, char **argv)
     m->argc = argc;
     m->argv = argv;
     firn_obs_init(&m->obs);
+    firn_list_init(&m->metrics.link); /* deinit may come before it is added */
     int status = load_settings(m);
     if (status >= 0) {
         firn_settings_deinit(&m->settings);
@@ -237,6 +252,8 @@ void firn_main_deinit(struct firn_main *m)
     firn_metrics_remove(&m->metrics);
     firn_http_free(m->http);
     firn_store_free(m->store);
+    if (&firn_main_wrap != NULL && m->env && m->env->store)
+        firn_main_wrap.unwrap(m->env->store);
     if (m->file)
         firn_file_free(m->file);
     else

@@ -25,6 +25,11 @@ struct firn_main {
     bool (*ready)(struct firn_main *m,
                   struct firn_buf *out); /* /readyz: lines, and whether all is well */
     void *core;                          /* the program's */
+    /* firnctl's, which has no node, no HTTP port and dies of signals as any command does: */
+    /* Look at the words behind the settings, before anything is opened: -1 to go on, else the exit
+     * status. NULL: there are none. */
+    int (*words)(struct firn_main *m, int argc, char **argv);
+    enum firn_status (*usage)(struct firn_buf *out); /* more for --help, or NULL */
 
     /* for the program to use */
     struct firn_settings settings;
@@ -35,8 +40,8 @@ struct firn_main {
 
     /* private */
     struct firn_uv *uv;
-    struct firn_objstore *objstore;
-    struct firn_file *file; /* behind objstore, when that is a directory */
+    struct firn_objstore *objstore; /* the adapter */
+    struct firn_file *file;         /* behind objstore, when that is a directory */
     struct firn_http *http;
     uint16_t http_port;
     struct firn_collector metrics;
@@ -45,7 +50,20 @@ struct firn_main {
     bool stopping;
 };
 
-/* Load settings, make the loop and the store, open the HTTP port. Returns -1 when the program is to
+/* A program may put a store of its own between the adapter and the rest (the benches delay requests
+ * by it): it defines firn_main_wrap, which is absent (weak) from all others. */
+struct firn_main_wrap {
+    /* Called once, the adapter being open; gives what the program is to use instead of it, which
+     * must not outlive it. NULL: failed, and err says why. */
+    struct firn_objstore *(*wrap)(const struct firn_env *env, struct firn_objstore *inner,
+                                  struct firn_err *err);
+    /* Free what wrap gave; no request is under way. */
+    void (*unwrap)(struct firn_objstore *outer);
+};
+extern const struct firn_main_wrap firn_main_wrap __attribute__((weak));
+
+/* Load settings, make the loop and the store, open the HTTP port (role FIRN_CONF_CTL: no HTTP port,
+ * no signals, no node id). Returns -1 when the program is to
  * go on, else the status to exit with at once (--help, --version, or a bad setting, said on
  * stderr). */
 int firn_main_init(struct firn_main *m, int argc, char **argv);
