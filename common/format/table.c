@@ -194,29 +194,40 @@ static enum firn_status check_tombs(struct parse *p, struct firn_err *err)
     return at == end ? FIRN_OK : bad(err, "length of the range tombstones");
 }
 
-static void *pb_alloc(void *unused, size_t size)
+/* protobuf-c does not say whether it ran short of memory or met damage: its allocator notes the
+ * first. */
+static void *pb_alloc(void *failed, size_t size)
 {
-    (void)unused;
-    return firn_malloc(size);
+    void *p = firn_malloc(size);
+    if (!p)
+        *(bool *)failed = true;
+    return p;
 }
 
-static void pb_release(void *unused, void *p)
+static void pb_release(void *failed, void *p)
 {
-    (void)unused;
+    (void)failed;
     firn_free(p);
 }
 
-static ProtobufCAllocator pb_mem = {pb_alloc, pb_release, NULL};
+static void free_props(struct parse *p)
+{
+    bool failed;
+    ProtobufCAllocator mem = {pb_alloc, pb_release, &failed};
+    firn__table_properties__free_unpacked(p->props, &mem);
+}
 
-/* PROPS_MAX bounds what a hostile message can make protobuf-c allocate to some tens of MiB.
- * protobuf-c does not say whether it ran short of memory or met damage: the checksum held, so
- * damage is called. */
+/* PROPS_MAX bounds what a hostile message can make protobuf-c allocate to some tens of MiB. */
 static enum firn_status check_props(struct parse *p, struct firn_err *err)
 {
     struct firn_slice x = p->section[FIRN_TABLE__PROPS];
+    bool failed = false;
+    ProtobufCAllocator mem = {pb_alloc, pb_release, &failed};
     if (x.len > FIRN_TABLE__PROPS_MAX)
         return bad(err, "length of the properties");
-    p->props = firn__table_properties__unpack(&pb_mem, x.len, x.data);
+    p->props = firn__table_properties__unpack(&mem, x.len, x.data);
+    if (!p->props && failed)
+        return firn_fail(err, FIRN_LIMIT, "no memory for the properties of a table");
     if (!p->props || p->props->min_key.len > FIRN_KEY_MAX || p->props->max_key.len > FIRN_KEY_MAX)
         return bad(err, "properties");
     return FIRN_OK;
@@ -361,7 +372,7 @@ static enum firn_status decode(struct firn_slice region, const struct firn_table
         else
             s = firn_fail(err, FIRN_LIMIT, "no memory for the metadata of a table");
     }
-    firn__table_properties__free_unpacked(p.props, &pb_mem);
+    free_props(&p);
     return s;
 }
 
