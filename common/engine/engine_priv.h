@@ -20,6 +20,7 @@
 #include "resp/parse.h"
 #include "resp/server.h"
 
+#define FIRN_ENGINE_AHEAD_BYTES ((size_t)256 << 10) /* keys kept of commands to come */
 #define FIRN_ENGINE_TICK_NS (25 * FIRN_MS) /* how exact the deadlines of parked commands are */
 
 /* ---- why a command is parked */
@@ -103,7 +104,10 @@ struct firn_session {
     struct firn_read ahead;
     struct firn_list ahead_link; /* in engine->ahead while its misses are to be fetched */
     bool ahead_fetching;
-    unsigned ahead_left; /* commands it was done for that were not executed yet */
+    struct firn_buf ahead_keys; /* of those commands, one record each; see ahead.c */
+    size_t ahead_at;            /* the first record of a command not yet executed */
+    unsigned ahead_left;        /* how many such commands there are */
+    bool ahead_skip;            /* the command under way came before them */
 };
 
 /* Exact number of keys of a database, known for one state. */
@@ -207,8 +211,6 @@ enum firn_status firn_engine__parse_token(struct firn_eval *x, struct firn_slice
 /* ---- eval.c */
 enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct firn_command *cmd,
                                  size_t argc, const struct firn_slice *argv);
-void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
-                            size_t argc, const struct firn_slice *argv);
 /* Run the handler of x->cmd with what it needs before: freshness, admission. */
 enum firn_status firn_engine__run(struct firn_eval *x) FIRN_MUST_USE;
 /* Now in wall ms, taken once per evaluation. */
@@ -233,7 +235,6 @@ void firn_engine__wake(struct firn_engine *e);
 void firn_engine__wake_all(struct firn_engine *e);
 void firn_engine__tick(void *engine);
 void firn_engine__turn(void *engine);
-void firn_engine__fetch_ahead(void *engine);
 /* Wait until this place has been consumed (a token's); on an APPLIED connection of the writer its
  * own applied state will do for seqno. */
 enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn_token *t,
@@ -258,12 +259,17 @@ enum firn_status firn_engine__gather(struct firn_eval *x, size_t first, size_t s
                                      size_t n) FIRN_MUST_USE;
 /* Count a lookup for keyspace_hits and keyspace_misses. */
 void firn_engine__count_lookup(struct firn_eval *x, enum firn_status st);
-/* Note misses of the keys of a command to come. */
-void firn_engine__read_ahead(struct firn_session *s, const struct firn_command *cmd, size_t argc,
-                             const struct firn_slice *argv);
 /* Answer what a failed fetch left behind, or retry on a new view. */
 enum firn_status firn_engine__fetch_result(struct firn_eval *x) FIRN_MUST_USE;
 void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns);
+
+/* ---- ahead.c */
+void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
+                            size_t argc, const struct firn_slice *argv);
+void firn_engine__fetch_ahead(void *engine);
+/* The command at hand is parked; a command was executed to its end. */
+void firn_engine__ahead_parked(struct firn_session *s);
+void firn_engine__ahead_executed(struct firn_session *s);
 
 /* ---- range.c */
 struct firn_range_bounds {

@@ -103,6 +103,7 @@ static enum firn_exec park(struct firn_eval *x, size_t mark)
         firn_engine__fetch_start(s, x->arrival_ns +
                                         (write ? set->commit_timeout_ns : set->read_timeout_ns));
     }
+    firn_engine__ahead_parked(s);
     firn_engine__park(x);
     return FIRN_EXEC_PARK;
 }
@@ -122,8 +123,7 @@ static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t ma
     if (s->was_parked)
         note_parked_end(x);
     firn_engine__session_done(s);
-    if (s->ahead_left && --s->ahead_left == 0 && !s->ahead_fetching)
-        firn_read_clear(&s->ahead);
+    firn_engine__ahead_executed(s);
     return FIRN_EXEC_DONE;
 }
 
@@ -161,25 +161,4 @@ enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct
     enum firn_exec r = finish(&x, st, mark);
     firn_view_unref(x.held);
     return r;
-}
-
-void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
-                            size_t argc, const struct firn_slice *argv)
-{
-    struct firn_engine *e = engine;
-    struct firn_session *s = *firn_conn_session(c);
-    if (!s || s->ahead_fetching || !e->db->view)
-        return;
-    bool write = cmd->flags & FIRN_CMD_WRITE;
-    if (write ? !e->db->writable || !(cmd->id & FIRN_TRAIT_READS) : !reads_state(cmd))
-        return;
-    if ((cmd->id & FIRN_TRAIT_OPTIONS) &&
-        argc == (size_t)(cmd->arity < 0 ? -cmd->arity : cmd->arity))
-        return;
-    s->ahead_left++;
-    firn_engine__read_ahead(s, cmd, argc, argv);
-    if (!firn_read_wants(&s->ahead) || !firn_list_empty(&s->ahead_link))
-        return;
-    firn_list_push(&e->ahead, &s->ahead_link);
-    firn_defer(e->db->env, &e->ahead_defer);
 }

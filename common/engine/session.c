@@ -18,6 +18,7 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     firn_read_init(&s->ahead, e->db->lsm);
     firn_buf_init(&s->range.bounds, 2 * (FIRN_KEY_MAX + 1));
     firn_buf_init(&s->range.last, FIRN_KEY_MAX);
+    firn_buf_init(&s->ahead_keys, FIRN_ENGINE_AHEAD_BYTES);
     firn_list_push(&e->sessions, &s->link);
     *firn_conn_session(c) = s;
 }
@@ -56,6 +57,7 @@ void firn_engine__session_close(void *engine, struct firn_conn *c)
     firn_list_remove(&s->link);
     firn_buf_clear(&s->range.bounds);
     firn_buf_clear(&s->range.last);
+    firn_buf_clear(&s->ahead_keys);
     *firn_conn_session(c) = NULL;
     firn_free(s);
 }

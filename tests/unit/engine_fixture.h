@@ -241,26 +241,24 @@ static const struct firn_net_vt fixture_net_vt = {
 
 /* ---- setting up */
 
-static inline void fixture_start(struct fixture *f, bool writable)
+/* Serve a view over mem (its newest memtable) of this lsm; all three stay the caller's. */
+static inline void fixture_serve(struct fixture *f, const struct firn_env *env,
+                                 struct firn_lsm *lsm, struct firn_memtable *mem,
+                                 struct firn_view *view, bool writable)
 {
-    memset(f, 0, sizeof *f);
-    f->world = firn_fake_world_new(&(struct firn_fake_options){.seed = 1});
-    f->env = *firn_fake_env(firn_fake_node_add(f->world, NULL));
+    struct firn_err err = {""};
+    f->env = *env;
     f->net = (struct firn_net){&fixture_net_vt, f};
     f->env.net = &f->net;
-    firn_fake_run_for(f->world, 10 * FIRN_SEC);
+    f->lsm = lsm;
+    f->mem = mem;
     assert_int_equal(firn_settings_init(&f->settings), FIRN_OK);
-    assert_int_equal(
-        firn_lsm_create(&f->env, NULL, &(struct firn_lsm_options){.cache_bytes = 1 << 20}, &f->lsm),
-        FIRN_OK);
-    assert_int_equal(firn_memtable_create(&f->mem), FIRN_OK);
-    struct firn_err err = {""};
-    struct firn_db *db = &f->db;
-    *db = (struct firn_db){
+    f->db = (struct firn_db){
         .vt = &fixture_vt,
         .role = f,
         .env = &f->env,
-        .lsm = f->lsm,
+        .lsm = lsm,
+        .view = view,
         .settings = &f->settings,
         .writable = writable,
         .serving = true,
@@ -270,26 +268,49 @@ static inline void fixture_start(struct fixture *f, bool writable)
         .applied_seqno = (uint64_t)EPOCH << 40,
         .fresh_ns = firn_boot_ns(&f->env),
     };
-    assert_int_equal(firn_view_create(f->lsm, NULL, &f->mem, 1, &db->view, &err), FIRN_OK);
     f->auto_commit = f->auto_probe = true;
     f->commit_defer = (struct firn_defer){.fn = fixture_commit_deferred, .arg = f};
     f->probe_defer = (struct firn_defer){.fn = fixture_probe_deferred, .arg = f};
     f->set_defer = (struct firn_defer){.fn = fixture_set_deferred, .arg = f};
     uint16_t port;
-    if (firn_engine_create(db, &f->engine, &err) != FIRN_OK)
+    if (firn_engine_create(&f->db, &f->engine, &err) != FIRN_OK)
         fail_msg("%s", err.text);
     assert_int_equal(firn_engine_listen(f->engine, &port, &err), FIRN_OK);
 }
 
-static inline void fixture_stop(struct fixture *f)
+static inline void fixture_unserve(struct fixture *f)
 {
     firn_engine_free(f->engine);
-    firn_view_unref(f->db.view);
-    firn_memtable_unref(f->mem);
-    firn_lsm_free(f->lsm);
     firn_settings_deinit(&f->settings);
     for (size_t i = 0; i < f->nclients; i++)
         firn_buf_clear(&f->client[i].got);
+}
+
+/* A world of its own with one empty memtable. */
+static inline void fixture_start(struct fixture *f, bool writable)
+{
+    struct firn_err err = {""};
+    struct firn_lsm *lsm;
+    struct firn_memtable *mem;
+    struct firn_view *view;
+    memset(f, 0, sizeof *f);
+    f->world = firn_fake_world_new(&(struct firn_fake_options){.seed = 1});
+    const struct firn_env *env = firn_fake_env(firn_fake_node_add(f->world, NULL));
+    firn_fake_run_for(f->world, 10 * FIRN_SEC);
+    assert_int_equal(
+        firn_lsm_create(env, NULL, &(struct firn_lsm_options){.cache_bytes = 1 << 20}, &lsm),
+        FIRN_OK);
+    assert_int_equal(firn_memtable_create(&mem), FIRN_OK);
+    assert_int_equal(firn_view_create(lsm, NULL, &mem, 1, &view, &err), FIRN_OK);
+    fixture_serve(f, env, lsm, mem, view, writable);
+}
+
+static inline void fixture_stop(struct fixture *f)
+{
+    fixture_unserve(f);
+    firn_view_unref(f->db.view);
+    firn_memtable_unref(f->mem);
+    firn_lsm_free(f->lsm);
     firn_fake_world_free(f->world);
 }
 

@@ -1,0 +1,227 @@
+/* Commands whose data lies in tables in the store: parks, fetches ahead, objects that are gone. */
+#include "engine_fixture.h"
+#include "unit/lsm_view_fixture.h"
+
+#define KEYS 400
+#define LATENCY (10 * FIRN_MS)
+
+static struct vfix v;
+static struct fixture f;
+static struct client *c;
+
+static struct firn_memtable *new_memtable(void)
+{
+    struct firn_memtable *m;
+    assert_int_equal(firn_memtable_create(&m), FIRN_OK);
+    return m;
+}
+
+/* A store with one table of key:0000 … and a node that has read nothing of it yet. */
+static int begin(void **state)
+{
+    (void)state;
+    vfix_open(&v,
+              &(struct firn_fake_options){
+                  .seed = 5, .latency_min_ns = LATENCY, .latency_max_ns = LATENCY},
+              &(struct firn_lsm_options){.cache_bytes = 4 << 20, .fetch_bytes_max = 4 << 20});
+    vfix_partitions(&v, NULL, 0);
+    firn_fake_run_for(v.w, 10 * FIRN_SEC);
+    struct firn_memtable *m = new_memtable();
+    firn_memtable_place(m, (struct firn_place){1, 0});
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[32], value[100];
+        int n = snprintf(key, sizeof key, "%ckey:%04u", FIRN_NS_DB0, i);
+        memset(value, 'v', sizeof value);
+        int digits = snprintf(value, sizeof value, "%u", i);
+        struct firn_entry e = {.key = firn_slice_of(key, (size_t)n),
+                               .value = firn_slice_of(value, (size_t)digits),
+                               .seqno = i + 1,
+                               .kind = FIRN_RECORD_PUT};
+        assert_int_equal(firn_memtable_add(m, &e), FIRN_OK);
+    }
+    vfix_flush(&v, m, 1 << 30);
+    firn_memtable_unref(m);
+    memset(&f, 0, sizeof f);
+    f.world = v.w;
+    struct firn_memtable *mem = new_memtable();
+    fixture_serve(&f, v.env, v.lsm, mem, vfix_view(&v, &mem, 1), true);
+    c = fixture_connect(&f);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    fixture_unserve(&f);
+    firn_view_unref(f.db.view);
+    firn_memtable_unref(f.mem);
+    vfix_close(&v);
+    return 0;
+}
+
+static void cold_read_parks_and_takes_two_trips(void **state)
+{
+    (void)state;
+    client_send(c, "GET key:0007");
+    CALL(c, "PING", "");
+    firn_fake_run_for(v.w, 2 * LATENCY + FIRN_MS);
+    EXPECT(c, "$1\r\n7\r\n+PONG\r\n");
+    CALL(c, "GET key:0007", "$1\r\n7\r\n"); /* resident now */
+    CALL(c, "EXISTS key:0007 key:0008", ":2\r\n");
+    client_send(c, "KV.EXPLAIN GET key:0390");
+    firn_fake_run_for(v.w, 2 * LATENCY);
+    EXPECT_START(c, "*22\r\n$5\r\ntrips\r\n:1\r\n$4\r\ngets\r\n:1\r\n");
+    CALL(c, "SLOWLOG LEN", ":2\r\n");
+    client_send(c, "SLOWLOG GET 1");
+    EXPECT_START(c, "*1\r\n*6\r\n:1\r\n");
+}
+
+static void pipelines_are_fetched_ahead(void **state)
+{
+    (void)state;
+    char line[32];
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf(line, sizeof line, "GET key:%04u", (i * 37) % KEYS);
+        client_send(c, line);
+    }
+    firn_fake_run_for(v.w, 5 * LATENCY); /* one after the other would take over 60 */
+    unsigned replies = 0;
+    for (size_t i = 0; i < c->got.len; i++)
+        replies += c->got.data[i] == '$';
+    assert_int_equal(replies, 60);
+    c->got.len = 0;
+}
+
+static void parked_write_is_evaluated_anew(void **state)
+{
+    (void)state;
+    struct client *d = fixture_connect(&f);
+    CALL(c, "INCR key:0010", "");
+    CALL(d, "SET key:0010 41", "+OK\r\n");
+    firn_fake_run_for(v.w, 3 * LATENCY);
+    EXPECT(c, ":42\r\n");
+    client_send(c, "MGET key:0001 key:0200 key:0399 nokey");
+    firn_fake_run_for(v.w, 2 * LATENCY);
+    EXPECT(c, "*4\r\n$1\r\n1\r\n$3\r\n200\r\n$3\r\n399\r\n$-1\r\n");
+    client_send(c, "DEL key:0001 key:0300 nokey key:0001");
+    firn_fake_run_for(v.w, 2 * LATENCY);
+    EXPECT(c, ":2\r\n");
+}
+
+static void walks_go_on_over_parks(void **state)
+{
+    (void)state;
+    client_send(c, "DBSIZE");
+    firn_fake_run_for(v.w, 40 * LATENCY);
+    EXPECT(c, ":400\r\n");
+    client_send(c, "KV.RANGE key:0398 ''");
+    firn_fake_run_for(v.w, 4 * LATENCY);
+    EXPECT(c, "*2\r\n$-1\r\n*4\r\n$8\r\nkey:0398\r\n$3\r\n398\r\n$8\r\nkey:0399\r\n$3\r\n399\r\n");
+    client_send(c, "RANDOMKEY");
+    firn_fake_run_for(v.w, 60 * LATENCY);
+    EXPECT_START(c, "$8\r\nkey:");
+}
+
+static void delete_tables(void)
+{
+    const char *name;
+    while ((name = firn_fake_next(v.w, "sst/", NULL)))
+        assert_true(firn_fake_delete(v.w, name));
+}
+
+static void missing_object_is_looked_for_in_a_new_view(void **state)
+{
+    (void)state;
+    delete_tables();
+    client_send(c, "GET key:0007");
+    firn_fake_run_for(v.w, 3 * LATENCY);
+    NOTHING(c);
+    assert_int_equal(f.reloads, 1);
+    /* The reload shows that compaction has left one key, here in memory. */
+    struct firn_memtable *mem = new_memtable();
+    struct firn_entry e = {.key = firn_slice_str("\x10key:0007"),
+                           .value = firn_slice_str("new"),
+                           .seqno = 5,
+                           .kind = FIRN_RECORD_PUT};
+    assert_int_equal(firn_memtable_add(mem, &e), FIRN_OK);
+    struct firn_view *old = f.db.view;
+    struct firn_err err = {""};
+    assert_int_equal(firn_view_create(v.lsm, NULL, &mem, 1, &f.db.view, &err), FIRN_OK);
+    firn_view_unref(old);
+    firn_memtable_unref(f.mem);
+    f.mem = mem;
+    f.db.view_gen++;
+    f.db.reload_done = 1;
+    firn_engine_advance(f.engine);
+    EXPECT(c, "$3\r\nnew\r\n");
+}
+
+static void missing_object_that_is_still_named_is_damage(void **state)
+{
+    (void)state;
+    delete_tables();
+    client_send(c, "KV.COUNT '' ''");
+    firn_fake_run_for(v.w, 3 * LATENCY);
+    f.db.reload_done = 1;
+    firn_engine_advance(f.engine);
+    firn_fake_run_for(v.w, 3 * LATENCY);
+    firn_fake_run_for(v.w, 1000);
+    assert_int_equal(firn_buf_append(&c->got, "", 1), FIRN_OK);
+    assert_memory_equal(c->got.data, "-KVCORRUPT ", 11);
+    assert_non_null(strstr((char *)c->got.data, "sst/")); /* names the object */
+    c->got.len = 0;
+    assert_int_equal(f.reloads, 1);
+    client_send(c, "INCR key:0001"); /* the next command tries again */
+    firn_fake_run_for(v.w, 3 * LATENCY);
+    assert_int_equal(f.reloads, 2);
+    snprintf(f.db.view_error.text, sizeof f.db.view_error.text, "no luck");
+    f.db.reload_done = 2;
+    firn_engine_advance(f.engine);
+    EXPECT(c, "-KVBUSY the manifest could not be reloaded: no luck; nothing was applied\r\n");
+    assert_int_equal(f.applies, 0);
+}
+
+static void hold_all(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+                     struct firn_fake_plan *plan)
+{
+    (void)arg;
+    (void)n;
+    (void)req;
+    plan->fate = FIRN_FAKE_HOLD;
+}
+
+static void unreachable_store_ends_in_time(void **state)
+{
+    (void)state;
+    firn_fake_on_request(v.w, hold_all, NULL);
+    client_send(c, "INCR key:0001");
+    firn_fake_run_for(v.w, 1000 * FIRN_MS);
+    NOTHING(c);
+    firn_fake_run_for(v.w, 600 * FIRN_MS);
+    EXPECT_START(c, "-KVBUSY the store could not be read: ");
+    assert_int_equal(f.applies, 0);
+    CALL(c, "SET key:0001 x", "+OK\r\n");
+    CALL(c, "GET key:0001", "$1\r\nx\r\n"); /* memory has it: no store needed */
+    client_send(c, "GET key:0002");
+    firn_fake_run_for(v.w, 1000);
+    client_hang_up(c); /* while its fetch is under way */
+    firn_fake_on_request(v.w, NULL, NULL);
+    firn_fake_release(v.w, NULL, SIZE_MAX);
+    firn_fake_run_for(v.w, 10 * FIRN_SEC);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(cold_read_parks_and_takes_two_trips),
+        TEST(pipelines_are_fetched_ahead),
+        TEST(parked_write_is_evaluated_anew),
+        TEST(walks_go_on_over_parks),
+        TEST(missing_object_is_looked_for_in_a_new_view),
+        TEST(missing_object_that_is_still_named_is_damage),
+        TEST(unreachable_store_ends_in_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
