@@ -45,8 +45,8 @@ enum firn_status firn_s3_url_parse(const char *url, struct firn_s3_options *o,
 /* A store over the bucket, for requests of this loop's thread; nothing is sent before the first
  * one. *o is copied. Reads the environment and (blocking) the AWS config file for a region, so call
  * it before the loop runs. *out is valid until firn_s3_free; its url names bucket, prefix and a
- * foreign endpoint. FIRN_INVALID: options that cannot work, a broken config file; FIRN_DENIED: a
- * file that cannot be read; FIRN_LIMIT: memory.
+ * foreign endpoint. FIRN_INVALID: options that cannot work, a broken config file; FIRN_LIMIT:
+ * memory.
  *
  * Beside the port's contract:
  * - Requests above connections_max, and all while there are no credentials, wait in order; their
