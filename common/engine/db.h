@@ -31,9 +31,9 @@ struct firn_db_vt {
     /* A read with F > 0 found the state old: begin a probe in the background if none is under way.
      */
     void (*probe_hint)(struct firn_db *db);
-    /* A read found an object gone (404): read the manifest anew and take its view. Returns a ticket; when
-     * db->reload_done has reached it, the newest view is installed (or db->view_error says why not), and
-     * firn_engine_advance was called. */
+    /* A read found an object gone (404): read the manifest anew and take its view. Returns a
+     * ticket; when db->reload_done has reached it, the newest view is installed (or db->view_error
+     * says why not), and firn_engine_advance was called. */
     uint64_t (*reload_view)(struct firn_db *db);
     /* Wait for the state to reach this place (a token's slot is applied and durable); the role
      * calls firn_engine_advance as it moves. On a reader: tail on even without a freshness demand.
