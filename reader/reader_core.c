@@ -11,6 +11,7 @@
 #define OPEN_RETRY_NS (1 * FIRN_SEC)
 /* How long an ending reader waits for its last replies to leave, beside shutdown-timeout. */
 #define FAILED_DRAIN_NS (1 * FIRN_SEC)
+#define IDLE_WAIT_NS (5 * FIRN_MS)
 
 /* --- the end */
 
@@ -19,6 +20,10 @@ static void tell_end(void *arg)
     struct firn_reader *r = arg;
     if (r->pending || r->state == READER_ENDED)
         return;
+    if (!firn_lsm_idle(r->db.lsm)) { /* fetches that nobody waits for any more end by themselves */
+        firn_timer_start(r->db.env, &r->idle_wait, IDLE_WAIT_NS);
+        return;
+    }
     r->state = READER_ENDED;
     r->user.ended(r->user.arg, r->failed, &r->err);
 }
@@ -163,6 +168,8 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     r->user = *user;
     r->end_defer.fn = tell_end;
     r->end_defer.arg = r;
+    r->idle_wait.fn = tell_end;
+    r->idle_wait.arg = r;
     r->open_retry.fn = open_due;
     r->open_retry.arg = r;
     firn_reader__tail_init(r);

@@ -46,6 +46,7 @@ struct firn_reader {
 
     unsigned pending;
     struct firn_defer end_defer;
+    struct firn_timer idle_wait; /* the end waits for fetches under way */
     struct firn_collector metrics;
     uint64_t views_taken, reloads;
     uint64_t newest_log_time_ms;

@@ -9,6 +9,7 @@
 
 /* How long the sending of replies may take once a fenced writer has answered them. */
 #define FENCED_DRAIN_NS (1 * FIRN_SEC)
+#define IDLE_WAIT_NS (5 * FIRN_MS)
 
 static void set_state(struct firn_writer *w, enum writer_state s)
 {
@@ -22,6 +23,10 @@ static void tell_end(void *arg)
     struct firn_writer *w = arg;
     if (w->pending || w->state == WRITER_ENDED)
         return;
+    if (!firn_lsm_idle(w->db.lsm)) { /* fetches that nobody waits for any more end by themselves */
+        firn_timer_start(w->db.env, &w->idle_wait, IDLE_WAIT_NS);
+        return;
+    }
     set_state(w, WRITER_ENDED);
     w->user.ended(w->user.arg, w->how, &w->err);
 }
@@ -457,6 +462,8 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->user = *user;
     w->end_defer.fn = tell_end;
     w->end_defer.arg = w;
+    w->idle_wait.fn = tell_end;
+    w->idle_wait.arg = w;
     w->halt_timer.fn = halt_due;
     w->halt_timer.arg = w;
     firn_writer__flush_init(w);

@@ -104,6 +104,7 @@ struct firn_writer {
     struct firn_timer halt_timer; /* shutdown-timeout */
     unsigned pending;             /* things under way that the end waits for */
     struct firn_defer end_defer;
+    struct firn_timer idle_wait; /* the end waits for fetches under way */
     struct firn_collector metrics;
 
     /* counters */
