@@ -26,7 +26,7 @@ static const char *advice(const struct firn_s3__place *p, const struct firn_s3__
     const char *region = e->region[0] ? e->region : c->region;
     out[0] = '\0';
     if (strcmp(e->code, "NoSuchBucket") == 0)
-        (void)snprintf(out, cap, "; there is no bucket \"%s\" at %s", p->o.bucket, p->target.base);
+        (void)snprintf(out, cap, "; there is no bucket \"%s\" at %.80s", p->o.bucket, p->target.base);
     else if (strcmp(e->code, "RequestTimeTooSkewed") == 0)
         (void)snprintf(out, cap, "; this machine's clock is off by about %" PRId64 " s",
                        (int64_t)time(NULL) - c->date_ms / 1000);
@@ -41,7 +41,7 @@ static const char *advice(const struct firn_s3__place *p, const struct firn_s3__
 static void refused(const struct firn_s3__place *p, struct firn_os_req *req,
                     const struct firn_s3__call *c, const struct firn_s3__error *e, int http)
 {
-    char more[160];
+    char more[192];
     enum firn_status s = firn_s3__status_of(req->op, req->cond, http, e->code, &req->slow_down);
     if (s == FIRN_OK) /* cannot be: it is no success */
         s = FIRN_INVALID;
