@@ -44,7 +44,8 @@ static void finish(struct firn_compactor *c, enum firn_compactor_end how,
     if (err)
         c->err = *err;
     c->state = COMPACTOR_ENDING;
-    firn_timer_stop(c->env, &c->poll_timer);
+    firn_timer_stop(c->env, &c->wake_timer);
+    firn_timer_stop(c->env, &c->stop_timer);
     if (c->merge)
         firn_compactor__merge_cancel(c);
     if (c->collecting)
@@ -98,13 +99,20 @@ static void released(struct firn_intent *it)
 static void release(struct firn_compactor *c)
 {
     c->state = COMPACTOR_RELEASING;
-    firn_timer_stop(c->env, &c->poll_timer);
+    firn_timer_stop(c->env, &c->wake_timer);
     c->release.role = FIRN_ROLE_COMPACTOR;
     c->release.epoch = c->epoch;
     c->release.base.done = released;
     c->release.base.arg = c;
     c->pending++;
     firn_manifest_release(c->mnode, &c->release);
+}
+
+/* The store did not answer in time: the epoch stays ours until the next claim, which harms nobody.
+ */
+static void stop_late(void *arg)
+{
+    finish(arg, FIRN_COMPACTOR_STOPPED, NULL);
 }
 
 void firn_compactor_stop(struct firn_compactor *c)
@@ -116,6 +124,7 @@ void firn_compactor_stop(struct firn_compactor *c)
         finish(c, FIRN_COMPACTOR_STOPPED, NULL);
         return;
     }
+    firn_timer_start(c->env, &c->stop_timer, c->settings->shutdown_timeout_ns);
     if (c->merge)
         firn_compactor__merge_cancel(c);
     if (c->collecting)
@@ -128,6 +137,8 @@ void firn_compactor_stop(struct firn_compactor *c)
 void firn_compactor__take_manifest(struct firn_compactor *c, struct firn_manifest *m, bool ours)
 {
     bool changed = !c->manifest || m->version != c->manifest->version;
+    if (c->manifest && m->version < c->manifest->version)
+        return; /* the reply to a read that was sent before our commit */
     firn_manifest_ref(m);
     firn_manifest_unref(c->manifest);
     c->manifest = m;
@@ -141,35 +152,41 @@ void firn_compactor__take_manifest(struct firn_compactor *c, struct firn_manifes
         c->gc_at_ns = next;
 }
 
-static void poll(void *arg);
-
-static void arm_poll(struct firn_compactor *c, uint64_t after_ns)
+/* Wake up when the next poll or pass is due. */
+static void arm_timer(struct firn_compactor *c)
 {
-    if (c->state == COMPACTOR_WORKING && !c->reading && !firn_timer_running(&c->poll_timer))
-        firn_timer_start(c->env, &c->poll_timer, after_ns);
+    uint64_t now = firn_mono_ns(c->env);
+    uint64_t at =
+        c->gc_at_ns < c->poll_at_ns && !c->merge && !c->collecting ? c->gc_at_ns : c->poll_at_ns;
+    if (c->state == COMPACTOR_WORKING && !c->reading)
+        firn_timer_start(c->env, &c->wake_timer, at > now ? at - now : 0);
 }
 
 static void polled(struct firn_manifest_read *r)
 {
     struct firn_compactor *c = r->arg;
+    bool ended = r->status == FIRN_TRANSIENT || r->status == FIRN_UNCERTAIN; /* with the node */
     c->reading = false;
     if (c->state == COMPACTOR_WORKING && r->status == FIRN_OK) {
-        uint64_t version = c->manifest ? c->manifest->version : 0;
-        firn_compactor__take_manifest(c, r->manifest, false);
-        if (c->manifest->version == version && c->poll_ns < c->settings->compactor_poll_max_ns)
-            c->poll_ns *= 2;
+        c->poll_ns *= 2; /* back to the minimum if it changed */
         if (c->poll_ns > c->settings->compactor_poll_max_ns)
             c->poll_ns = c->settings->compactor_poll_max_ns;
+        firn_compactor__take_manifest(c, r->manifest, false);
+        c->poll_at_ns = firn_mono_ns(c->env) + c->poll_ns;
         firn_compactor__work(c);
-    } else if (c->state == COMPACTOR_WORKING && r->status != FIRN_TRANSIENT) {
+    } else if (c->state == COMPACTOR_WORKING && !ended) {
         firn_compactor__fail(c, r->status, &r->err, "reading the manifest");
     }
     firn_compactor__settled(c);
 }
 
-static void poll(void *arg)
+static void wake(void *arg)
 {
     struct firn_compactor *c = arg;
+    if (firn_mono_ns(c->env) < c->poll_at_ns) {
+        firn_compactor__work(c);
+        return;
+    }
     c->reading = true;
     c->pending++;
     c->read = (struct firn_manifest_read){.done = polled, .arg = c};
@@ -197,15 +214,6 @@ static bool start_job(struct firn_compactor *c)
     return s == FIRN_OK;
 }
 
-/* The next time something may be due, at the latest. */
-static uint64_t wait_ns(const struct firn_compactor *c)
-{
-    uint64_t now = firn_mono_ns(c->env), wait = c->poll_ns;
-    if (c->gc_at_ns < now + wait)
-        wait = c->gc_at_ns > now ? c->gc_at_ns - now : 0;
-    return wait ? wait : FIRN_MS;
-}
-
 void firn_compactor__work(struct firn_compactor *c)
 {
     if (c->state != COMPACTOR_WORKING)
@@ -220,7 +228,7 @@ void firn_compactor__work(struct firn_compactor *c)
             firn_compactor__gc_start(c);
         }
     }
-    arm_poll(c, wait_ns(c));
+    arm_timer(c);
 }
 
 void firn_compactor__merged(struct firn_compactor *c, enum firn_status s,
@@ -418,7 +426,8 @@ enum firn_status firn_compactor_create(const struct firn_env *env, struct firn_s
     c->user = *user;
     c->poll_ns = settings->compactor_poll_min_ns;
     c->end_defer = (struct firn_defer){.fn = tell_end, .arg = c};
-    c->poll_timer = (struct firn_timer){.fn = poll, .arg = c};
+    c->wake_timer = (struct firn_timer){.fn = wake, .arg = c};
+    c->stop_timer = (struct firn_timer){.fn = stop_late, .arg = c};
     struct firn_manifest_options o = {
         .interval_ns = settings->manifest_interval_ns,
         .fenced = role_lost,

@@ -115,9 +115,11 @@ static void next_link(struct compactor_gc *g)
 
 /* ---- notes: a HEAD each for the ETag, which changes when they are written */
 
-static struct firn_slice keep_etag(struct compactor_gc *g)
+static enum firn_status keep_etag(struct compactor_gc *g, struct gc_object *o)
 {
-    return firn_arena_copy(&g->arena, firn_slice_str(g->op.req.reply_etag));
+    struct firn_slice etag = firn_slice_str(g->op.req.reply_etag);
+    o->etag = etag.len ? firn_arena_copy(&g->arena, etag) : firn_slice_of(NULL, 0);
+    return etag.len && !o->etag.data ? FIRN_LIMIT : FIRN_OK;
 }
 
 static bool is_note(const char *name)
@@ -131,8 +133,8 @@ static void got_note(struct compactor_gc *g)
     struct gc_object *o = (struct gc_object *)(void *)g->objects.data + g->at;
     if (g->op.status != FIRN_ABSENT && firn_compactor__gc_failed(g, g->op.status))
         return;
-    if (g->op.status == FIRN_OK)
-        o->etag = keep_etag(g);
+    if (g->op.status == FIRN_OK && firn_compactor__gc_failed(g, keep_etag(g, o)))
+        return;
     g->at++;
     next_note(g);
 }
@@ -189,7 +191,8 @@ static void got_pin(struct compactor_gc *g)
         return;
     if (g->op.status == FIRN_OK) {
         struct firn_pin pin = {.version = 0};
-        o->etag = keep_etag(g);
+        if (firn_compactor__gc_failed(g, keep_etag(g, o)))
+            return;
         struct firn_pin_seen seen = {.seen = {firn_slice_str(o->name), o->etag}};
         seen.readable = firn_pin_decode(firn_buf_slice(&g->op.req.reply), &g->manifest->db, &pin,
                                         NULL) == FIRN_OK;

@@ -49,8 +49,9 @@ struct firn_compactor {
 
     struct firn_manifest_read read;
     bool reading;
-    struct firn_timer poll_timer;
-    uint64_t poll_ns;
+    struct firn_timer wake_timer, stop_timer;
+    uint64_t poll_ns;     /* time between polls now */
+    uint64_t poll_at_ns;  /* mono clock, as all below */
     uint64_t retry_at_ns; /* mono clock: no job before, after one failed */
 
     struct compactor_merge *merge; /* under way, or NULL */

@@ -27,9 +27,13 @@ static void others(struct firn_slice bytes)
     struct firn_filter f;
     struct firn_pin pin;
     struct firn_id db = {{0}};
-    (void)firn_table_footer_decode(bytes, 1000, &loc, NULL);
-    (void)firn_table_header_check(bytes, 1, NULL);
-    (void)firn_pin_decode(bytes, &db, &pin, NULL);
+    if (firn_table_footer_decode(bytes, 1000, &loc, NULL) == FIRN_OK &&
+        bytes.len != FIRN_TABLE_FOOTER_BYTES)
+        abort();
+    if (firn_table_header_check(bytes, 1, NULL) == FIRN_OK && bytes.len < FIRN_TABLE_HEADER_BYTES)
+        abort();
+    if (firn_pin_decode(bytes, &db, &pin, NULL) == FIRN_OK && bytes.len != FIRN_PIN_BYTES)
+        abort();
     if (firn_filter_open(bytes, &f) == FIRN_OK)
         for (uint64_t h = 1; h; h <<= 1)
             (void)firn_filter_may_have(&f, h);

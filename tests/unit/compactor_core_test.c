@@ -192,13 +192,20 @@ static void upload_table(const struct firn_table_object *o, uint32_t db)
     assert_int_equal(u.status, FIRN_OK);
 }
 
-/* Three slots of log, and their contents as tables. */
-static void flush(size_t ops)
+/* Three slots of log, and their contents as tables: a range delete of everything first, if `clear`,
+ * then some operations. */
+static void flush_after(bool clear, size_t ops)
 {
     struct firn_memtable *m;
     uint64_t base = wr.seqno;
     uint32_t db = firn_id_short(&firn_manifest_newest(wr.node)->db);
     assert_int_equal(firn_memtable_create(&m), FIRN_OK);
+    if (clear) {
+        assert_int_equal(
+            firn_memtable_add_range(m, firn_slice_str("\x10"), firn_slice_str("\x20"), ++wr.seqno),
+            FIRN_OK);
+        memset(wr.model, 0, sizeof wr.model);
+    }
     write_some(m, ops);
     wr.log_time_ms += 500;
     assert_int_equal(firn_memtable_freeze(m), FIRN_OK);
@@ -239,6 +246,11 @@ static void flush(size_t ops)
     assert_int_equal(it.base.status, FIRN_OK);
     firn_flush_build_clear(&b);
     firn_memtable_unref(m);
+}
+
+static void flush(size_t ops)
+{
+    flush_after(false, ops);
 }
 
 static void read_done(struct firn_manifest_read *r)
@@ -559,6 +571,31 @@ static void test_stop(void **state)
     }
 }
 
+/* What a newer range tombstone covers whole goes unread. */
+static void test_unread(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open(11, NULL);
+    for (size_t i = 0; i < 8; i++)
+        flush(150);
+    comp_open(&c, false);
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    assert_int_equal(firn_compactor_stats_of(c.core)->tables_unread, 0);
+    struct firn_manifest *m = read_manifest();
+    size_t runs = live_tables(m->pb);
+    firn_manifest_unref(m);
+    for (size_t i = 0; i < 8; i++)
+        flush_after(i == 0, 100);
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    assert_true(runs > 1);
+    assert_in_range(firn_compactor_stats_of(c.core)->tables_unread, runs / 2, runs);
+    check_contents();
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* No database: a clear error, and nothing is written but under probe/. */
 static void test_no_database(void **state)
 {
@@ -581,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_once),   cmocka_unit_test(test_service),
         cmocka_unit_test(test_fenced), cmocka_unit_test(test_pin),
         cmocka_unit_test(test_stop),   cmocka_unit_test(test_no_database),
+        cmocka_unit_test(test_unread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
