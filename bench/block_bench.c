@@ -61,7 +61,8 @@ static void make_block(struct set *s, size_t i, size_t value_len, bool hash_inde
             die("add");
     }
     uint32_t raw_len;
-    if (firn_block_builder_finish(&b, &c, FIRN_CODEC_LZ4, 1, 2, &out, &raw_len) != FIRN_OK)
+    if (firn_block_builder_finish(&b, &c, FIRN_CODEC_LZ4, 1, 2, &out) != FIRN_OK ||
+        firn_block_raw_len(firn_buf_slice(&out), &raw_len) != FIRN_OK)
         die("finish");
     s->raw[i] = firn_malloc(raw_len);
     if (!s->raw[i] ||

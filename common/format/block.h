@@ -67,12 +67,11 @@ enum firn_status firn_block_builder_add(struct firn_block_builder *b, const stru
 /* Bytes of the raw block, if it were finished now (without the hash index). */
 size_t firn_block_builder_size(const struct firn_block_builder *b);
 /* Append the stored block of the entries added (at least one, asserted), which will lie at `offset`
- * of table `table_id`, to `out`; the builder is empty and usable again. *raw_len is its raw length.
- * LIMIT: out's max or memory; then builder and out are of use only to be cleared. */
+ * of table `table_id`, to `out`; the builder is empty and usable again. LIMIT: out's max or memory;
+ * then builder and out are of use only to be cleared. */
 enum firn_status firn_block_builder_finish(struct firn_block_builder *b, struct firn_codec_ctx *c,
                                            enum firn_codec codec, uint64_t table_id,
-                                           uint64_t offset, struct firn_buf *out,
-                                           uint32_t *raw_len) FIRN_MUST_USE;
+                                           uint64_t offset, struct firn_buf *out) FIRN_MUST_USE;
 
 /* --- unpacking */
 

@@ -195,7 +195,7 @@ static enum firn_status put_frame(struct firn_buf *out, size_t start, enum firn_
 
 enum firn_status firn_block_builder_finish(struct firn_block_builder *b, struct firn_codec_ctx *c,
                                            enum firn_codec codec, uint64_t table_id,
-                                           uint64_t offset, struct firn_buf *out, uint32_t *raw_len)
+                                           uint64_t offset, struct firn_buf *out)
 {
     FIRN_ASSERT(b->count > 0);
     size_t start = out->len;
@@ -206,7 +206,6 @@ enum firn_status firn_block_builder_finish(struct firn_block_builder *b, struct 
         s = put_frame(out, start, codec, (uint32_t)b->raw.len, firn_place_seed(table_id, offset));
     if (s != FIRN_OK)
         return s;
-    *raw_len = (uint32_t)b->raw.len;
     b->raw.len = b->restart.len = b->hash.len = b->last.len = 0;
     b->count = 0;
     return FIRN_OK;

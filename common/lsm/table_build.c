@@ -101,12 +101,14 @@ static enum firn_status close_block(struct firn_table_builder *b)
     enum firn_status s = firn_buf_append(&b->last_key, b->block.last.data, b->block.last.len);
     if (s != FIRN_OK)
         return s;
-    s = firn_block_builder_finish(&b->block, &b->codec, b->o.codec, b->table_id, offset, &b->bytes,
-                                  &x->raw_len);
+    s = firn_block_builder_finish(&b->block, &b->codec, b->o.codec, b->table_id, offset, &b->bytes);
     if (s != FIRN_OK)
         return s;
     x->offset = offset;
     x->stored_len = (uint32_t)(b->bytes.len - offset);
+    s = firn_block_raw_len(firn_slice_of(b->bytes.data + offset, x->stored_len), &x->raw_len);
+    if (s != FIRN_OK)
+        return s;
     b->props.blocks++;
     b->props.raw_bytes += x->raw_len;
     b->props.stored_bytes += x->stored_len;
