@@ -80,7 +80,7 @@ static void fetch_soon(struct firn_session *s)
 static bool looks_at_keys(const struct firn_db *db, const struct firn_command *cmd, size_t argc)
 {
     if (!(cmd->flags & FIRN_CMD_WRITE))
-        return (cmd->flags & FIRN_CMD_READONLY) && !(cmd->id & FIRN_TRAIT_LOCAL);
+        return cmd->flags & FIRN_CMD_READONLY;
     if (!db->writable || !(cmd->id & FIRN_TRAIT_READS))
         return false;
     size_t least = (size_t)(cmd->arity < 0 ? -cmd->arity : cmd->arity);

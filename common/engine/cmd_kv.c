@@ -160,8 +160,6 @@ static enum firn_status open_range(struct firn_eval *x, const struct range_optio
     enum firn_status st = o->token ? at_least(x, o->token) : FIRN_OK;
     if (st != FIRN_OK)
         return st;
-    if (o->token && x->durable)
-        x->max_seqno = x->db->durable_seqno;
     b->reverse = o->reverse;
     b->keys_only = o->keys_only;
     st = firn_engine__range_open(x, b);

@@ -15,14 +15,13 @@ enum firn_status firn_engine__cmd_mget(struct firn_eval *x)
             return st;
         if (worst != FIRN_OK)
             continue;
+        firn_engine__count_lookup(x, st);
         if (st == FIRN_OK)
             firn_reply_bulk(x->out, v.value);
         else
             firn_reply_null(x->out);
     }
-    if (worst != FIRN_OK)
-        return worst;
-    return FIRN_OK;
+    return worst;
 }
 
 static enum firn_status add_pairs(struct firn_eval *x, size_t first, size_t n, uint64_t expiry_ms,

@@ -191,7 +191,6 @@ typedef enum firn_status (*firn_handler_fn)(struct firn_eval *x);
 enum firn_command_trait {
     FIRN_TRAIT_READS = 1,   /* a write that looks at its keys */
     FIRN_TRAIT_OPTIONS = 2, /* … only when it has more than the least number of arguments */
-    FIRN_TRAIT_LOCAL = 4,   /* READONLY by flag, but looks at no data: no freshness */
 };
 
 /* ---- session.c */

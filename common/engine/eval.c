@@ -28,12 +28,6 @@ enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *ou
     return FIRN_INVALID;
 }
 
-/* A command that looks at data without writing: it needs a state to read (I6). */
-static bool reads_state(const struct firn_command *cmd)
-{
-    return (cmd->flags & FIRN_CMD_READONLY) && !(cmd->id & FIRN_TRAIT_LOCAL);
-}
-
 enum firn_status firn_engine__run(struct firn_eval *x)
 {
     enum firn_status st = FIRN_OK;
@@ -41,7 +35,8 @@ enum firn_status firn_engine__run(struct firn_eval *x)
         st = firn_engine__fetch_result(x);
     if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_WRITE))
         st = firn_engine__write_ready(x);
-    else if (st == FIRN_OK && reads_state(x->cmd) && !firn_engine__range_is_open(x->s))
+    else if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_READONLY) &&
+             !firn_engine__range_is_open(x->s))
         st = firn_engine__read_ready(x); /* an open range keeps the state it began with */
     return st == FIRN_OK ? handler_of(x->cmd)(x) : st;
 }

@@ -130,6 +130,12 @@ static void info_replication(struct info *in)
     from_role(in, "replication");
 }
 
+/* used_cpu_*: only the role's program can ask the system. */
+static void info_cpu(struct info *in)
+{
+    from_role(in, "cpu");
+}
+
 static void info_cluster(struct info *in)
 {
     line(in, "cluster_enabled:0");
@@ -237,6 +243,7 @@ static const struct {
     {"persistence", "Persistence", info_persistence, true},
     {"stats", "Stats", info_stats, true},
     {"replication", "Replication", info_replication, true},
+    {"cpu", "CPU", info_cpu, true},
     {"commandstats", "Commandstats", info_commandstats, false},
     {"errorstats", "Errorstats", info_errorstats, true},
     {"cluster", "Cluster", info_cluster, true},
