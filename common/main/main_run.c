@@ -215,8 +215,8 @@ static enum firn_status open_all(struct firn_main *m, struct firn_err *err)
     return s;
 }
 
-/* Fresh pages cost microseconds each, so memory that was used once is kept for the next memtable or batch instead of
- * going back to the kernel at every free. */
+/* Fresh pages cost microseconds each, so memory that was used once is kept for the next memtable or
+ * batch instead of going back to the kernel at every free. */
 static void keep_memory(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);

@@ -1,0 +1,257 @@
+/* table dump: one table object by its own footer; the manifest is asked only for the `<db>` of a
+ * short name. Blocks are read one after the other. */
+#include "ctl/ctl_priv.h"
+
+#include "base/mem.h"
+#include "format/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct table_dump {
+    char key[FIRN_NAME_MAX];
+    struct firn_table_name name;
+    uint64_t size;
+    struct firn_table_loc loc;
+    struct firn_table_meta *meta;
+    uint32_t block;
+    struct firn_buf raw;
+    struct firn_block_iter it;
+    struct firn_codec_ctx codec;
+    bool damaged;
+};
+
+void firn_ctl__table_dump_free(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    firn_table_meta_free(t->meta);
+    firn_block_iter_clear(&t->it);
+    firn_codec_ctx_clear(&t->codec);
+    firn_buf_clear(&t->raw);
+    firn_free(t);
+}
+
+/* w3-17 or c3-17, padded or not. */
+static bool parse_short(const char *text, struct firn_table_name *out)
+{
+    unsigned long long epoch, number;
+    char role;
+    int end = -1;
+    if (sscanf(text, "%c%8llu-%12llu%n", &role, &epoch, &number, &end) != 3 || text[end] != '\0' ||
+        (role != 'w' && role != 'c') || epoch > FIRN_EPOCH_MAX)
+        return false;
+    *out = (struct firn_table_name){role == 'w' ? FIRN_ROLE_WRITER : FIRN_ROLE_COMPACTOR, epoch,
+                                    number};
+    return true;
+}
+
+/* ---- printing */
+
+static void print_props(struct firn_ctl *c, const struct table_dump *t)
+{
+    const struct firn_table_props *p = &t->meta->props;
+    firn_ctl__print(c,
+                    "table %s\n  size %" PRIu64 ", id %016" PRIx64 ", metadata %" PRIu64
+                    " bytes at %" PRIu64 "\n",
+                    t->key, t->size, t->loc.table_id, t->loc.meta_length, t->loc.meta_offset);
+    firn_ctl__print(c,
+                    "  entries %" PRIu64 ", tombstones %" PRIu64 ", range tombstones %" PRIu64
+                    ", expiring %" PRIu64 "\n",
+                    p->entries, p->tombstones, p->range_tombstones, p->expiring);
+    firn_ctl__print(c,
+                    "  blocks %" PRIu64 ", raw %" PRIu64 ", stored %" PRIu64 ", keys %" PRIu64
+                    " bytes, values %" PRIu64 " bytes\n",
+                    p->blocks, p->raw_bytes, p->stored_bytes, p->key_bytes, p->value_bytes);
+    firn_ctl__print(c, "  seqnos %" PRIu64 "..%" PRIu64 "\n  expiry ", p->min_seqno, p->max_seqno);
+    firn_ctl__print_time(c, p->min_expiry_ms);
+    firn_ctl__print(c, "..");
+    firn_ctl__print_time(c, p->max_expiry_ms);
+    firn_ctl__print(c, "\n  keys ");
+    firn_ctl__print_key(c, p->min_key);
+    firn_ctl__print(c, "..");
+    firn_ctl__print_key(c, p->max_key);
+    firn_ctl__print(c, "\n  created ");
+    firn_ctl__print_time(c, p->created_ms);
+    firn_ctl__print(c, "\n  filter %u lines of %d bytes, %u probes\n", t->meta->filter.lines,
+                    FIRN_FILTER_LINE_BYTES, t->meta->filter.probes);
+}
+
+static void print_index(struct firn_ctl *c, const struct firn_table_meta *m)
+{
+    firn_ctl__print(c, "index\n");
+    for (uint32_t i = 0; i < m->blocks; i++) {
+        const struct firn_table_block *b = &m->block[i];
+        firn_ctl__print(c, "  block %u at %" PRIu64 ": stored %u, raw %u, %u entries, from ", i,
+                        b->offset, b->stored_len, b->raw_len, b->count);
+        firn_ctl__print_key(c, firn_table_sep(m, i));
+        firn_ctl__print(c, "\n");
+    }
+    firn_ctl__print(c, "range tombstones\n");
+    for (size_t i = 0; i < m->tombs; i++) {
+        firn_ctl__print(c, "  ");
+        firn_ctl__print_range(c, m->tomb[i].start, m->tomb[i].end);
+        firn_ctl__print(c, " %" PRIu64 "\n", m->tomb[i].seqno);
+    }
+    firn_ctl__print(c, "entries\n");
+}
+
+static void print_entry(struct firn_ctl *c, const struct firn_entry *e)
+{
+    firn_ctl__print(c, "  ");
+    firn_ctl__print_key(c, e->key);
+    firn_ctl__print(c, " %" PRIu64 " %s", e->seqno, firn_ctl__kind_name(e->kind));
+    if (!firn_kind_deletes(e->kind) && c->args.values) {
+        firn_ctl__print(c, " ");
+        firn_ctl__print_bytes(c, e->value);
+    } else if (!firn_kind_deletes(e->kind)) {
+        firn_ctl__print(c, " %zu bytes", e->value.len);
+    }
+    if (e->expiry_ms) {
+        firn_ctl__print(c, " expires ");
+        firn_ctl__print_time(c, e->expiry_ms);
+    }
+    firn_ctl__print(c, "\n");
+}
+
+/* ---- blocks */
+
+static void next_block(struct firn_ctl *c);
+
+static enum firn_status dump_block(struct firn_ctl *c, struct firn_slice stored)
+{
+    struct table_dump *t = c->state;
+    const struct firn_table_block *x = &t->meta->block[t->block];
+    struct firn_block b;
+    t->raw.len = 0;
+    enum firn_status s = firn_buf_reserve(&t->raw, x->raw_len);
+    if (s == FIRN_OK)
+        s = firn_block_unpack(&t->codec, stored, t->loc.table_id, x->offset, t->raw.data,
+                              x->raw_len);
+    if (s == FIRN_OK)
+        s = firn_block_open(firn_slice_of(t->raw.data, x->raw_len), &b);
+    if (s == FIRN_OK)
+        s = firn_block_iter_init(&t->it, &b);
+    if (s != FIRN_OK)
+        return s;
+    for (firn_block_iter_first(&t->it); t->it.valid; firn_block_iter_next(&t->it))
+        print_entry(c, &t->it.e);
+    return FIRN_OK;
+}
+
+static void got_block(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    if (c->op.status != FIRN_OK) {
+        firn_ctl__fail_read(c);
+        return;
+    }
+    enum firn_status s = dump_block(c, firn_buf_slice(&c->op.req.reply));
+    if (s == FIRN_LIMIT) {
+        firn_ctl__fail_memory(c);
+        return;
+    }
+    if (s != FIRN_OK) {
+        firn_ctl__print(c, "  block %u at %" PRIu64 " is damaged\n", t->block,
+                        t->meta->block[t->block].offset);
+        t->damaged = true;
+    }
+    t->block++;
+    next_block(c);
+}
+
+static void next_block(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    if (t->block < t->meta->blocks) {
+        const struct firn_table_block *b = &t->meta->block[t->block];
+        firn_ctl__get(c, t->key, b->offset, b->stored_len, b->stored_len, got_block);
+    } else if (t->damaged) {
+        firn_ctl__fail(c, "%s: damaged blocks were left out", t->key);
+    } else {
+        firn_ctl__end(c, CTL_OK);
+    }
+}
+
+/* ---- metadata */
+
+static void got_meta(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    struct firn_err err = {0};
+    if (c->op.status != FIRN_OK) {
+        firn_ctl__fail_read(c);
+        return;
+    }
+    enum firn_status s =
+        firn_table_meta_decode(firn_buf_slice(&c->op.req.reply), &t->loc, &t->meta, &err);
+    if (s != FIRN_OK) {
+        firn_ctl__fail(c, "%s: metadata at %" PRIu64 ": %s", t->key, t->loc.meta_offset,
+                       err.text[0] ? err.text : firn_status_name(s));
+        return;
+    }
+    print_props(c, t);
+    print_index(c, t->meta);
+    next_block(c);
+}
+
+static void got_footer(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    struct firn_err err = {0};
+    if (c->op.status != FIRN_OK) {
+        firn_ctl__fail_read(c);
+        return;
+    }
+    enum firn_status s =
+        firn_table_footer_decode(firn_buf_slice(&c->op.req.reply), t->size, &t->loc, &err);
+    if (s != FIRN_OK)
+        firn_ctl__fail(c, "%s: footer at %" PRIu64 ": %s", t->key,
+                       t->size - FIRN_TABLE_FOOTER_BYTES,
+                       err.text[0] ? err.text : firn_status_name(s));
+    else
+        firn_ctl__get(c, t->key, t->loc.meta_offset, t->loc.meta_length, t->loc.meta_length,
+                      got_meta);
+}
+
+static void got_size(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    if (c->op.status != FIRN_OK) {
+        firn_ctl__fail_read(c);
+        return;
+    }
+    t->size = c->op.req.size;
+    if (t->size < FIRN_TABLE_HEADER_BYTES + FIRN_TABLE_FOOTER_BYTES)
+        firn_ctl__fail(c, "%s: %" PRIu64 " bytes are no table", t->key, t->size);
+    else
+        firn_ctl__get(c, t->key, t->size - FIRN_TABLE_FOOTER_BYTES, FIRN_TABLE_FOOTER_BYTES,
+                      FIRN_TABLE_FOOTER_BYTES, got_footer);
+}
+
+static void name_known(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    firn_name_table(t->key, firn_id_short(&c->db), &t->name);
+    firn_ctl__head(c, t->key, got_size);
+}
+
+void firn_ctl__table_dump(struct firn_ctl *c)
+{
+    struct table_dump *t = firn_calloc(1, sizeof *t);
+    const char *word = c->args.word[0];
+    struct firn_name n;
+    if (!t) {
+        firn_ctl__fail_memory(c);
+        return;
+    }
+    firn_buf_init(&t->raw, FIRN_BLOCK_RAW_MAX);
+    c->state = t;
+    if (firn_name_parse(firn_slice_str(word), &n) == FIRN_OK && n.kind == FIRN_NAME_TABLE) {
+        (void)snprintf(t->key, sizeof t->key, "%s", word);
+        firn_ctl__head(c, t->key, got_size);
+    } else if (parse_short(word, &t->name)) {
+        firn_ctl__read_manifest(c, name_known);
+    } else {
+        firn_ctl__fail(c, "\"%.100s\" is no table's name: write w3-17, or sst/... as listed", word);
+    }
+}
