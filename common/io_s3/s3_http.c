@@ -373,6 +373,18 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 
 /* ---- calls */
 
+/* The connection stands, the request comes next. */
+static int on_begin(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+    struct firn_s3__call *c = arg;
+    (void)ip;
+    (void)own_ip;
+    (void)port;
+    (void)own_port;
+    c->began = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 #define SET(option, value) ok = ok && curl_easy_setopt(e, option, value) == CURLE_OK
 
 /* What is the same for all calls of a handle. */
@@ -390,6 +402,7 @@ static CURL *make_handle(struct firn_s3__http *h)
     /* A time-out while a name is being resolved must not wait for the resolver's thread. */
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_USERAGENT, "firn/" FIRN_VERSION);
+    SET(CURLOPT_PREREQFUNCTION, on_begin);
     SET(CURLOPT_HEADERFUNCTION, on_header);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_SHARE, h->share);
@@ -434,6 +447,7 @@ static bool set_up(CURL *e, struct firn_s3__call *c)
     SET(CURLOPT_NOPROXY, c->direct ? "*" : NULL);
     SET(CURLOPT_URL, c->url);
     SET(CURLOPT_HTTPHEADER, c->headers);
+    SET(CURLOPT_PREREQDATA, c);
     SET(CURLOPT_HEADERDATA, c);
     SET(CURLOPT_WRITEDATA, c);
     SET(CURLOPT_ERRORBUFFER, c->error);
@@ -454,10 +468,12 @@ static void let_go(struct firn_s3__http *h, struct firn_s3__call *c)
     h->idle[h->idles++] = e;
 }
 
-static bool anything_sent(CURL *e)
+/* Whether a byte of the request was handed to the kernel or to TLS. Before the call began, the
+ * handle still counts the bytes of the call before. */
+static bool anything_sent(const struct firn_s3__call *c)
 {
     long n = 0;
-    return curl_easy_getinfo(e, CURLINFO_REQUEST_SIZE, &n) != CURLE_OK || n > 0;
+    return c->began && (curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &n) != CURLE_OK || n > 0);
 }
 
 static enum firn_s3__end end_of(const struct firn_s3__call *c, CURLcode rc)
@@ -472,7 +488,7 @@ static enum firn_s3__end end_of(const struct firn_s3__call *c, CURLcode rc)
     case CURLE_URL_MALFORMAT:
         return FIRN_S3__BAD_SETUP;
     default:
-        return anything_sent(c->easy) ? FIRN_S3__LOST : FIRN_S3__NOT_SENT;
+        return anything_sent(c) ? FIRN_S3__LOST : FIRN_S3__NOT_SENT;
     }
 }
 
@@ -499,7 +515,7 @@ enum firn_status firn_s3__call_start(struct firn_s3__http *h, struct firn_s3__ca
     firn_buf_init(&c->other, OTHER_MAX);
     begin_reply(c, "0");
     c->error[0] = '\0';
-    c->too_long = false;
+    c->too_long = c->began = false;
     if (!set_up(e, c) || curl_multi_add_handle(h->multi, e) != CURLM_OK) {
         curl_easy_cleanup(e);
         return FIRN_LIMIT;
@@ -512,7 +528,7 @@ enum firn_status firn_s3__call_start(struct firn_s3__http *h, struct firn_s3__ca
 bool firn_s3__call_abort(struct firn_s3__http *h, struct firn_s3__call *c)
 {
     FIRN_ASSERT(c->easy);
-    bool sent = anything_sent(c->easy);
+    bool sent = anything_sent(c);
     (void)curl_multi_remove_handle(h->multi, c->easy);
     let_go(h, c);
     return sent;

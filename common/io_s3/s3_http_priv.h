@@ -80,7 +80,7 @@ struct firn_s3__call {
 
     /* --- the layer's */
     CURL *easy; /* NULL = not under way */
-    bool too_long;
+    bool too_long, began;
 };
 
 /* Begin. LIMIT when calls_max are under way or memory is short: then done() does not come. */

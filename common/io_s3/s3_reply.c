@@ -20,13 +20,16 @@ void firn_s3__reply_fail(const struct firn_s3__place *p, struct firn_os_req *req
 
 /* ---- errors */
 
-static const char *advice(const struct firn_s3__place *p, const struct firn_s3__call *c,
-                          const struct firn_s3__error *e, char *out, size_t cap)
+/* What to do about it, as far as the reply lets us guess; "" = nothing. */
+static void advise(const struct firn_s3__place *p, enum firn_os_op op,
+                   const struct firn_s3__call *c, const struct firn_s3__error *e, char *out,
+                   size_t cap)
 {
     const char *region = e->region[0] ? e->region : c->region;
     out[0] = '\0';
     if (strcmp(e->code, "NoSuchBucket") == 0)
-        (void)snprintf(out, cap, "; there is no bucket \"%s\" at %.80s", p->o.bucket, p->target.base);
+        (void)snprintf(out, cap, "; there is no bucket \"%s\" at %.80s", p->o.bucket,
+                       p->target.base);
     else if (strcmp(e->code, "RequestTimeTooSkewed") == 0)
         (void)snprintf(out, cap, "; this machine's clock is off by about %" PRId64 " s",
                        (int64_t)time(NULL) - c->date_ms / 1000);
@@ -34,7 +37,14 @@ static const char *advice(const struct firn_s3__place *p, const struct firn_s3__
         (void)snprintf(out, cap, "; the bucket is in region %s, asked was %s", region, p->o.region);
     else if (c->http == 404 && !e->code[0])
         (void)snprintf(out, cap, "; that is no reply of S3: is the endpoint right?");
-    return out;
+    else if (strcmp(e->code, "InvalidAccessKeyId") == 0 ||
+             strcmp(e->code, "SignatureDoesNotMatch") == 0)
+        (void)snprintf(out, cap, "; the access key or its secret is wrong");
+    else if (firn_s3__is_stale_credential(e->code))
+        (void)snprintf(out, cap, "; the credentials have expired");
+    else if (c->http == 401 || c->http == 403)
+        (void)snprintf(out, cap, "; the credentials lack a right, probably %s",
+                       firn_s3__right_of(op));
 }
 
 /* The store said no, by status or, inside a 200, by an error document. */
@@ -48,10 +58,7 @@ static void refused(const struct firn_s3__place *p, struct firn_os_req *req,
     req->status = s;
     if (s == FIRN_ABSENT || s == FIRN_CONFLICT || s == FIRN_UNCHANGED)
         return;
-    (void)advice(p, c, e, more, sizeof more);
-    if (s == FIRN_DENIED && !more[0])
-        (void)snprintf(more, sizeof more, "; the credentials lack a right, probably %s",
-                       firn_s3__right_of(req->op));
+    advise(p, req->op, c, e, more, sizeof more);
     firn_s3__reply_fail(p, req, s, "%d %s%s%.128s%s%s", c->http,
                         e->code[0] ? e->code : "without an error code", e->message[0] ? " (" : "",
                         e->message, e->message[0] ? ")" : "", more);
