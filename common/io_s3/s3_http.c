@@ -24,6 +24,7 @@ struct watcher {
     struct firn_list link; /* spare ones */
     struct firn_s3__http *http;
     curl_socket_t fd;
+    int events; /* what libcurl waits for */
 };
 
 struct firn_s3__http {
@@ -192,9 +193,14 @@ static int want_timer(CURLM *multi, long timeout_ms, void *arg)
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct watcher *w = poll->data;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    int flags = events & UV_READABLE ? CURL_CSELECT_IN : 0;
     flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    if (status < 0) {
+        /* libuv stops watching a socket in error. libcurl shall read it, not be told: a reply may
+         * still be there, and a kept connection that died wants another. */
+        flags = CURL_CSELECT_IN | CURL_CSELECT_OUT;
+        (void)uv_poll_start(poll, w->events, on_ready);
+    }
     act(w->http, w->fd, flags);
 }
 
@@ -243,9 +249,9 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
         w = watch(h, fd);
     if (!w)
         return -1;
-    int events = what & CURL_POLL_IN ? UV_READABLE : 0;
-    events |= what & CURL_POLL_OUT ? UV_WRITABLE : 0;
-    return uv_poll_start(&w->poll, events, on_ready) == 0 ? 0 : -1;
+    w->events = what & CURL_POLL_IN ? UV_READABLE : 0;
+    w->events |= what & CURL_POLL_OUT ? UV_WRITABLE : 0;
+    return uv_poll_start(&w->poll, w->events, on_ready) == 0 ? 0 : -1;
 }
 
 static bool reserve_watchers(struct firn_s3__http *h)

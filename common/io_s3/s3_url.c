@@ -103,7 +103,7 @@ static bool fits(char *out, size_t cap, const char *s)
 static void cut_slash(char *s)
 {
     size_t n = strlen(s);
-    if (n && s[n - 1] == '/')
+    if (n > 1 && s[n - 1] == '/')
         s[n - 1] = '\0';
 }
 
