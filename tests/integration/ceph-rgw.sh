@@ -3,7 +3,8 @@
 # ceph-rgw.sh - a throw-away single-node Ceph cluster with an S3 endpoint.
 #
 #   ceph-rgw.sh start  DIR     bring up mon + osd + radosgw, state under DIR; print the environment;
-#                              a stopped bluestore cluster there is resumed
+#                              a stopped bluestore cluster there is resumed; TLS is offered as well
+#                              where openssl is installed
 #   ceph-rgw.sh stop   DIR     end exactly the daemons recorded in DIR/pids
 #   ceph-rgw.sh env    DIR     print the endpoint and keys as shell assignments
 #   ceph-rgw.sh status DIR     one line per recorded daemon
@@ -16,7 +17,7 @@
 # can run side by side.
 #
 # Settings (environment):
-#   S3_PORT        radosgw's HTTP port; the 41 above it are Ceph's     (default: a free range)
+#   S3_PORT        radosgw's HTTP port; the 42 above it are Ceph's     (default: a free range)
 #   S3_ACCESS_KEY  access key of the one S3 user                       (default testaccess)
 #   S3_SECRET_KEY  its secret key                                      (default testsecret)
 #   S3_BUCKET      bucket to create on start, empty = none             (default test)
@@ -33,11 +34,11 @@ cmd=${1:-}
 dir=${2:-}
 case "$cmd" in
     start|stop|env|status|crash|crashall) ;;
-    *) sed -n '3,12s/^# \?//p' "$0" >&2; exit 2 ;;
+    *) sed -n '3,13s/^# \?//p' "$0" >&2; exit 2 ;;
 esac
 [ -n "$dir" ] || { echo "usage: $0 $cmd DIR" >&2; exit 2; }
 
-PORTS=42 # one for S3, one for the monitor, the rest for the osd
+PORTS=43 # one for S3, one for the monitor, the last for S3 over TLS, the rest for the osd
 S3_PORT=${S3_PORT:-}
 S3_ACCESS_KEY=${S3_ACCESS_KEY:-testaccess}
 S3_SECRET_KEY=${S3_SECRET_KEY:-testsecret}
@@ -151,7 +152,18 @@ pick_ports() {
 
 # --- configuration ----------------------------------------------------------
 
+# A certificate of its own for 127.0.0.1, which is also the authority to trust.
+make_certificate() {
+    command -v openssl >/dev/null || return 0
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=ceph-rgw-test \
+        -addext "subjectAltName = IP:127.0.0.1, DNS:localhost" \
+        -keyout "$dir/tls.key" -out "$dir/tls.pem" 2>"$dir/log/openssl.err" || die "openssl failed; see $dir/log/openssl.err"
+}
+
 write_conf() {
+    local tls=''
+    [ ! -f "$dir/tls.pem" ] ||
+        tls=" ssl_endpoint=127.0.0.1:$TLS_PORT ssl_certificate=$dir/tls.pem ssl_private_key=$dir/tls.key"
     cat >"$dir/ceph.conf" <<CONF
 [global]
 fsid = $(cat /proc/sys/kernel/random/uuid)
@@ -161,7 +173,7 @@ cluster addr = 127.0.0.1
 ms bind ipv4 = true
 ms bind ipv6 = false
 ms bind port min = $((MON_PORT + 1))
-ms bind port max = $((S3_PORT + PORTS - 1))
+ms bind port max = $((TLS_PORT - 1))
 
 # No authentication between the daemons: all of them are ours and on loopback.
 auth cluster required = none
@@ -215,7 +227,7 @@ osd mclock skip benchmark = true
 
 [client]
 # Without tcp_nodelay every answer sent in two segments waits 40 ms for an ACK.
-rgw frontends = beast endpoint=127.0.0.1:$S3_PORT tcp_nodelay=1
+rgw frontends = beast endpoint=127.0.0.1:$S3_PORT$tls tcp_nodelay=1
 rgw enable apis = s3, admin
 debug rgw = $RGW_DEBUG
 rgw thread pool size = 64
@@ -278,6 +290,8 @@ start_cluster() {
     trap 'stop_all; release' ERR EXIT
     pick_ports
     MON_PORT=$((S3_PORT + 1))
+    TLS_PORT=$((S3_PORT + PORTS - 1))
+    make_certificate
     write_conf
     local conf=$dir/ceph.conf fsid osd_uuid
     fsid=$(sed -n 's/^fsid = //p' "$conf")
@@ -319,6 +333,10 @@ S3_ACCESS_KEY=$S3_ACCESS_KEY
 S3_SECRET_KEY=$S3_SECRET_KEY
 S3_REGION=us-east-1
 S3_BUCKET=$S3_BUCKET
+ENV
+    [ ! -f "$dir/tls.pem" ] || cat <<ENV
+S3_TLS_ENDPOINT=https://127.0.0.1:$TLS_PORT
+S3_CA_FILE=$dir/tls.pem
 ENV
 }
 

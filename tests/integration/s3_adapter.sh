@@ -17,4 +17,6 @@ set -a
 # shellcheck disable=SC1091
 . "$work/ceph/env"
 set +a
-HOME=$work "$bin/s3_adapter_test"
+export HOME=$work
+"$bin/s3_adapter_test"
+[ -z "${S3_TLS_ENDPOINT:-}" ] || S3_ENDPOINT=$S3_TLS_ENDPOINT AWS_CA_BUNDLE=$S3_CA_FILE "$bin/s3_adapter_test"

@@ -601,10 +601,37 @@ static void test_nobody_listens(void **state)
     open_store(&o);
     assert_int_equal(put("x", "x", FIRN_OS_IF_ABSENT, NULL, NULL), FIRN_TRANSIENT);
     close_store();
-    (void)snprintf(o.endpoint, sizeof o.endpoint, "http://nowhere.invalid");
+    /* A label too long to be looked up: fails without asking anybody. */
+    (void)snprintf(o.endpoint, sizeof o.endpoint, "http://%064d.invalid", 0);
     open_store(&o);
     assert_int_equal(put("x", "x", FIRN_OS_IF_ABSENT, NULL, NULL), FIRN_TRANSIENT);
     close_store();
+    open_store(&w.options);
+}
+
+/* Over TLS only: whom nobody vouches for is not spoken to. */
+static void test_untrusted_certificate(void **state)
+{
+    struct firn_s3_options o = w.options;
+    (void)state;
+    if (strncmp(getenv("S3_ENDPOINT"), "https://", 8) != 0)
+        skip();
+    close_store();
+    (void)snprintf(o.ca_file, sizeof o.ca_file, "/etc/ssl/certs/ca-certificates.crt");
+    open_store(&o);
+    assert_int_equal(put("x", "x", FIRN_OS_ALWAYS, NULL, NULL), FIRN_TRANSIENT);
+    close_store();
+    (void)snprintf(o.ca_file, sizeof o.ca_file, "/nowhere/ca.pem");
+    open_store(&o);
+    assert_int_equal(put("x", "x", FIRN_OS_ALWAYS, NULL, NULL), FIRN_INVALID);
+    close_store();
+    o.insecure = true;
+    o.ca_file[0] = '\0';
+    (void)unsetenv("AWS_CA_BUNDLE");
+    open_store(&o);
+    assert_int_equal(put("x", "x", FIRN_OS_ALWAYS, NULL, NULL), FIRN_OK);
+    close_store();
+    (void)setenv("AWS_CA_BUNDLE", getenv("S3_CA_FILE"), 1);
     open_store(&w.options);
 }
 
@@ -628,7 +655,7 @@ static int set_up(void **state)
     }
     if (uv_loop_init(&w.loop) != 0)
         return -1;
-    w.dialect.delete_many = true;
+    w.dialect = (struct firn_os_dialect){.delete_many = true, .checksum_crc32c = true};
     open_store(&w.options);
     return 0;
 }
@@ -657,6 +684,7 @@ int main(void)
         cmocka_unit_test(test_wrong_secret_is_denied),
         cmocka_unit_test(test_missing_bucket_is_named),
         cmocka_unit_test(test_nobody_listens),
+        cmocka_unit_test(test_untrusted_certificate),
     };
     static const char *const needed[] = {"S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY",
                                          "S3_BUCKET"};
