@@ -20,7 +20,8 @@ static void tell_end(void *arg)
     struct firn_reader *r = arg;
     if (r->pending || r->state == READER_ENDED)
         return;
-    if (!firn_lsm_idle(r->db.lsm)) { /* fetches that nobody waits for any more end by themselves */
+    /* Requests that nobody waits for any more end by themselves. */
+    if (!firn_lsm_idle(r->db.lsm) || !firn_store_idle(r->db.store)) {
         firn_timer_start(r->db.env, &r->idle_wait, IDLE_WAIT_NS);
         return;
     }
@@ -40,6 +41,8 @@ static void settled(void *arg)
 static void drained(void *arg)
 {
     struct firn_reader *r = arg;
+    if (r->tail)
+        firn_tail_pause(r->tail); /* it asks for no slot and no manifest any more */
     firn_timer_stop(r->db.env, &r->want_timer);
     firn_manifest_node_stop(r->mnode, settled, r);
 }
@@ -202,6 +205,8 @@ void firn_reader_free(struct firn_reader *r)
     if (!r)
         return;
     FIRN_ASSERT(r->state == READER_NEW || r->state == READER_ENDED);
+    firn_timer_stop(r->db.env, &r->want_timer);
+    firn_timer_stop(r->db.env, &r->open_retry);
     firn_metrics_remove(&r->metrics);
     firn_engine_free(r->engine);
     firn_tail_free(r->tail);

@@ -35,6 +35,7 @@ struct firn_reader {
     uint64_t view_asked_ns;
     struct firn_tail *tail;
     struct firn_memory memory;
+    bool view_behind; /* the active memtable is not in the view yet */
     struct firn_engine *engine;
     uint16_t port;
     struct firn_place want; /* furthest place that somebody waits for */
@@ -48,6 +49,7 @@ struct firn_reader {
     struct firn_defer end_defer;
     struct firn_timer idle_wait; /* the end waits for fetches under way */
     struct firn_collector metrics;
+    uint64_t run_slots; /* applied since a probe last ended */
     uint64_t views_taken, reloads;
     uint64_t newest_log_time_ms;
 };

@@ -2,9 +2,12 @@
 
 #include "base/assert.h"
 
-/* A reader's memtables are frozen this often, so that the oldest can go soon after a flush. */
-#define PART_BYTES ((uint64_t)16 * 1024 * 1024)
-#define PART_SLOTS 256
+/* A reader's memtables are frozen when they hold such a share of what may be unflushed, so that the
+ * oldest can go soon after a flush. */
+#define PART_BYTES_SHARE 16
+#define PART_SLOTS_SHARE 8
+/* This many slots without an end: the tables of a newer manifest may be nearer. */
+#define RUN_SLOTS 64
 /* Least time between manifest reads made only to shorten memory. */
 #define VIEW_READ_NS (1 * FIRN_SEC)
 /* What may be fetched ahead, and what memory may hold before the manifest is read: this share of
@@ -21,17 +24,22 @@ uint64_t firn_reader__now_ms(struct firn_db *db)
 
 /* --- views */
 
-static enum firn_status install(struct firn_reader *r, struct firn_manifest *m,
-                                struct firn_err *err)
+/* Make the view of m and this memory the current one. Failure changes nothing. */
+static enum firn_status install(struct firn_reader *r, const struct firn_memory *memory,
+                                struct firn_manifest *m, struct firn_err *err)
 {
     struct firn_view *v;
-    enum firn_status s = firn_memory_view(&r->memory, r->db.lsm, m, &v, err);
-    if (s != FIRN_OK)
+    enum firn_status s = firn_memory_view(memory, r->db.lsm, m, &v, err);
+    if (s != FIRN_OK) {
+        firn_log_event(&r->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
+                       firn_status_name(s), err->text);
         return s;
+    }
     firn_view_unref(r->db.view);
     r->db.view = v;
     r->db.view_gen++;
     r->views_taken++;
+    r->view_behind = false;
     if (m != r->manifest) {
         firn_manifest_ref(m);
         firn_manifest_unref(r->manifest);
@@ -41,74 +49,113 @@ static enum firn_status install(struct firn_reader *r, struct firn_manifest *m,
     size_t n = writer->address ? strlen(writer->address) : 0;
     if (n >= sizeof r->db.writer_addr)
         n = 0;
-    memcpy(r->db.writer_addr, writer->address, n);
+    if (n)
+        memcpy(r->db.writer_addr, writer->address, n);
     r->db.writer_addr[n] = '\0';
     if (m->pb->log_time_ms > r->db.log_time_ms)
         r->db.log_time_ms = m->pb->log_time_ms;
     return FIRN_OK;
 }
 
-static void not_built(struct firn_reader *r, enum firn_status s, const struct firn_err *err)
+/* Drop all memory and stand at m's floor, which lies ahead of us: slots we need were collected, or
+ * tables of our view are gone, or we lag. Never backwards: what was shown would be taken back. */
+static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, struct firn_err *err)
 {
-    firn_log_event(&r->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
-                   firn_status_name(s), err->text);
-}
-
-/* Drop all memory and stand at m's floor: slots we need were collected, or tables of our view are
- * gone. */
-static bool jump(struct firn_reader *r, struct firn_manifest *m)
-{
-    struct firn_err err = {0};
-    enum firn_status s = firn_memory_reset(&r->memory, m->floor);
-    if (s == FIRN_OK)
-        s = install(r, m, &err);
+    struct firn_memory fresh;
+    enum firn_status s = firn_memory_init(&fresh, m->floor);
+    if (s != FIRN_OK)
+        return firn_fail(err, s, "no memory for a memtable");
+    s = install(r, &fresh, m, err);
     if (s != FIRN_OK) {
-        not_built(r, s, &err);
-        return false;
+        firn_memory_deinit(&fresh);
+        return s;
     }
+    firn_memory_deinit(&r->memory);
+    r->memory = fresh;
     r->reloads++;
     r->db.durable_place = m->floor;
     r->db.durable_seqno = m->pb->seqno_at_floor;
     r->db.applied_seqno = r->db.durable_seqno;
-    return true;
+    return FIRN_OK;
+}
+
+/* Freeze the active memtable where that can be done: it is only for having smaller parts. */
+static void rotate(struct firn_reader *r)
+{
+    const struct firn_memtable *active = firn_memory_active(&r->memory)->table;
+    if (firn_memory_rotate(&r->memory) == FIRN_OK &&
+        firn_memory_active(&r->memory)->table != active)
+        r->view_behind = true;
 }
 
 /* A manifest was seen: take its view if it is newer and our memory reaches its floor (I8). */
-static void see_manifest(struct firn_reader *r, struct firn_manifest *m)
+static enum firn_status see_manifest(struct firn_reader *r, struct firn_manifest *m,
+                                     struct firn_err *err)
 {
-    struct firn_err err = {0};
     if (m->version <= r->manifest->version || firn_place_cmp(m->floor, firn_tail_at(r->tail)) > 0)
-        return;
-    /* What lies in tables already goes; on failure the old view still references what it needs. */
-    firn_memory_drop_below(&r->memory, m->floor);
-    enum firn_status s = install(r, m, &err);
-    if (s != FIRN_OK)
-        not_built(r, s, &err);
+        return FIRN_OK;
+    if (firn_place_cmp(firn_memory_active(&r->memory)->end, m->floor) <= 0)
+        rotate(r); /* all we hold is in tables */
+    enum firn_status s = install(r, &r->memory, m, err);
+    /* Only now: an older view, and another one of its manifest, need what lies below. */
+    if (s == FIRN_OK)
+        firn_memory_drop_below(&r->memory, m->floor);
+    return s;
 }
 
 /* --- bounds of memory (PROTOCOL.md, "Tables, flush, compaction") */
 
+/* What memory holds above the view's floor. A part that the floor has cut counts with its slots
+ * above it and without its bytes, of which that is not known. */
+static void above_floor(const struct firn_reader *r, uint64_t *slots, uint64_t *bytes)
+{
+    struct firn_place floor = r->manifest->floor;
+    *slots = *bytes = 0;
+    for (size_t i = 0; i < r->memory.parts; i++) {
+        const struct firn_memory_part *p = &r->memory.part[i];
+        if (firn_place_cmp(p->end, floor) <= 0)
+            continue;
+        bool cut = firn_place_cmp(p->first, floor) < 0;
+        uint64_t n = p->slots;
+        if (cut && p->end.epoch == floor.epoch && p->end.slot - floor.slot < n)
+            n = p->end.slot - floor.slot;
+        *slots += n;
+        *bytes += cut ? 0 : p->raw_bytes;
+    }
+}
+
 static bool memory_full(const struct firn_reader *r)
 {
-    return firn_memory_slots(&r->memory) >= 2 * r->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&r->memory) >= r->settings->unflushed_bytes_max;
+    uint64_t slots, bytes;
+    above_floor(r, &slots, &bytes);
+    return slots >= 2 * r->settings->wal_slots_max || bytes >= r->settings->unflushed_bytes_max;
 }
 
 static bool memory_long(const struct firn_reader *r)
 {
-    return firn_memory_slots(&r->memory) >= r->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&r->memory) >= r->settings->unflushed_bytes_max / AHEAD_SHARE;
+    uint64_t slots, bytes;
+    above_floor(r, &slots, &bytes);
+    return r->run_slots >= RUN_SLOTS || slots >= r->settings->wal_slots_max ||
+           bytes >= r->settings->unflushed_bytes_max / AHEAD_SHARE;
 }
 
 static void read_for_view(struct firn_reader *r);
 
-/* We lag behind its floor and tables of our view are gone: jump over what we have not read. */
+/* Its tables hold everything before its floor, so where we lag behind that we need not read slot by
+ * slot. */
 static void take_view(struct firn_reader *r, struct firn_manifest *m)
 {
-    bool must = r->reload_covered > r->db.reload_done;
-    see_manifest(r, m);
-    if (must && r->manifest->version < m->version && jump(r, m))
-        firn_tail_seek(r->tail, m->floor);
+    struct firn_err err = {0};
+    enum firn_status s;
+    if (m->version > r->manifest->version && firn_place_cmp(m->floor, firn_tail_at(r->tail)) > 0) {
+        s = jump(r, m, &err);
+        if (s == FIRN_OK)
+            firn_tail_seek(r->tail, m->floor);
+    } else {
+        s = see_manifest(r, m, &err);
+    }
+    if (s != FIRN_OK)
+        r->db.view_error = err;
 }
 
 static void view_read(struct firn_manifest_read *mr)
@@ -161,24 +208,22 @@ static void keep_bounds(struct firn_reader *r)
 
 /* --- what the tail says */
 
-static enum firn_status rotate(struct firn_reader *r)
+static bool part_full(const struct firn_reader *r, const struct firn_memory_part *p)
 {
-    struct firn_err err = {0};
-    enum firn_status s = firn_memory_rotate(&r->memory);
-    if (s == FIRN_OK)
-        s = install(r, r->manifest, &err);
-    if (s != FIRN_OK)
-        not_built(r, s, &err);
-    return s;
+    return p->raw_bytes >= r->settings->unflushed_bytes_max / PART_BYTES_SHARE ||
+           p->slots >= r->settings->wal_slots_max / PART_SLOTS_SHARE ||
+           firn_memtable_tombs(p->table, NULL) >= FIRN_MEMTABLE_TOMBS_MAX;
 }
 
 static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
 {
     struct firn_reader *r = arg;
-    struct firn_memory_part *p = firn_memory_active(&r->memory);
-    if (p->raw_bytes >= PART_BYTES || p->slots >= PART_SLOTS ||
-        firn_memtable_tombs(p->table, NULL) >= FIRN_MEMTABLE_TOMBS_MAX) {
-        enum firn_status s = rotate(r);
+    struct firn_err err = {0};
+    if (part_full(r, firn_memory_active(&r->memory)))
+        rotate(r);
+    /* Nothing goes into a memtable that reads do not see. */
+    if (r->view_behind) {
+        enum firn_status s = install(r, &r->memory, r->manifest, &err);
         if (s != FIRN_OK)
             return s;
     }
@@ -191,6 +236,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
     db->durable_place = (struct firn_place){batch->place.epoch, batch->place.slot + 1};
     if (batch->batch->log_time_ms > db->log_time_ms)
         db->log_time_ms = batch->batch->log_time_ms;
+    r->run_slots++;
     keep_bounds(r);
     firn_engine_advance(r->engine);
     return FIRN_OK;
@@ -198,13 +244,15 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
 
 static void manifest_seen(void *arg, struct firn_manifest *m)
 {
-    see_manifest(arg, m);
+    struct firn_err err = {0};
+    (void)!see_manifest(arg, m, &err); /* said already; the view in use goes on */
 }
 
 static bool reload(void *arg, struct firn_manifest *m)
 {
     struct firn_reader *r = arg;
-    if (!jump(r, m))
+    struct firn_err err = {0};
+    if (jump(r, m, &err) != FIRN_OK)
         return false;
     firn_log_event(&r->obs->log, FIRN_LOG_WARN, "log slots skipped", "why=%s epoch=%llu slot=%llu",
                    "they were collected before this reader read them",
@@ -228,6 +276,7 @@ static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
 {
     struct firn_reader *r = arg;
     struct firn_db *db = &r->db;
+    r->run_slots = 0;
     if (fresh_ns > db->fresh_ns)
         db->fresh_ns = fresh_ns;
     if (ticket > db->probe_done)
@@ -235,7 +284,7 @@ static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     firn_hist_add(&r->probe_time, firn_boot_ns(db->env) - fresh_ns);
     db->probe_p99_ns = firn_hist_quantile(&r->probe_time, 0.99);
     firn_engine_advance(r->engine);
-    if (wants_place(r) && !firn_timer_running(&r->want_timer))
+    if (r->state == READER_SERVING && wants_place(r) && !firn_timer_running(&r->want_timer))
         firn_timer_start(db->env, &r->want_timer, r->settings->tail_interval_ns);
 }
 
@@ -272,7 +321,7 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
     if (s == FIRN_OK)
         s = firn_tail_create(r->db.env, r->db.store, r->mnode, &o, &u, &r->tail);
     if (s == FIRN_OK)
-        s = install(r, m, err);
+        s = install(r, &r->memory, m, err);
     r->db.durable_place = m->floor;
     r->db.durable_seqno = m->pb->seqno_at_floor;
     r->db.applied_seqno = r->db.durable_seqno;

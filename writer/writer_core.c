@@ -23,7 +23,8 @@ static void tell_end(void *arg)
     struct firn_writer *w = arg;
     if (w->pending || w->state == WRITER_ENDED)
         return;
-    if (!firn_lsm_idle(w->db.lsm)) { /* fetches that nobody waits for any more end by themselves */
+    /* Requests that nobody waits for any more end by themselves. */
+    if (!firn_lsm_idle(w->db.lsm) || !firn_store_idle(w->db.store)) {
         firn_timer_start(w->db.env, &w->idle_wait, IDLE_WAIT_NS);
         return;
     }
@@ -48,6 +49,7 @@ static void mnode_stopped(void *arg)
 static void shut(void *arg)
 {
     struct firn_writer *w = arg;
+    w->pending--;
     firn_timer_stop(w->db.env, &w->idle_timer);
     firn_timer_stop(w->db.env, &w->flush_retry);
     firn_timer_stop(w->db.env, &w->l0_timer);
@@ -68,6 +70,12 @@ static void shut(void *arg)
 
 static void drained(void *arg);
 
+static void fence_again(void *arg)
+{
+    struct firn_writer *w = arg;
+    firn_engine_fence(w->engine);
+}
+
 void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
                          const struct firn_err *err)
 {
@@ -79,13 +87,15 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
         w->err = *err;
     w->db.fenced = true;
     set_state(w, WRITER_ENDING);
+    w->pending++; /* until it is shut */
     if (!w->engine || was > WRITER_DRAINING) {
-        shut(w);
+        firn_defer(w->db.env, &w->shut_defer); /* we may be inside a callback of what goes */
         return;
     }
-    /* Clients hear first: what was in flight is of unknown outcome. */
-    w->pending++;
+    /* Clients hear first: what was in flight is of unknown outcome. Told once more at the end of
+     * the turn, for a command that is being evaluated has not got its gate yet. */
     firn_engine_fence(w->engine);
+    firn_defer(w->db.env, &w->fence_defer);
     if (was != WRITER_DRAINING)
         firn_engine_drain(w->engine, firn_boot_ns(w->db.env) + FENCED_DRAIN_NS, drained, w);
 }
@@ -220,9 +230,12 @@ static enum firn_status replay(void *arg, const struct firn_batch_header *batch,
     if (batch->log_time_ms > w->newest_log_time_ms)
         w->newest_log_time_ms = batch->log_time_ms;
     w->db.durable_seqno = batch->first_seqno + batch->count - 1;
-    if (firn_memtable_bytes(firn_memory_active(&w->memory)->table) >= w->settings->memtable_bytes)
-        return firn_memory_rotate(&w->memory);
-    return FIRN_OK;
+    const struct firn_memtable *active = firn_memory_active(&w->memory)->table;
+    bool full = firn_memtable_bytes(active) >= w->settings->memtable_bytes ||
+                firn_memtable_tombs(active, NULL) >= FIRN_MEMTABLE_TOMBS_MAX;
+    /* The last part takes what is left, however small this node's memtables are to be. */
+    return full && w->memory.parts < FIRN_MEMORY_PARTS_MAX - 1 ? firn_memory_rotate(&w->memory)
+                                                               : FIRN_OK;
 }
 
 static void sealed(void *arg, struct firn_place at)
@@ -392,7 +405,6 @@ static void drained(void *arg)
 {
     struct firn_writer *w = arg;
     if (w->state == WRITER_ENDING) {
-        w->pending--;
         shut(w);
         return;
     }
@@ -462,6 +474,10 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->user = *user;
     w->end_defer.fn = tell_end;
     w->end_defer.arg = w;
+    w->shut_defer.fn = shut;
+    w->shut_defer.arg = w;
+    w->fence_defer.fn = fence_again;
+    w->fence_defer.arg = w;
     w->idle_wait.fn = tell_end;
     w->idle_wait.arg = w;
     w->halt_timer.fn = halt_due;

@@ -221,9 +221,14 @@ void firn_writer__flush_next(struct firn_writer *w)
         flush_start(w, p);
 }
 
+static void freeze(struct firn_writer *w);
+
 static void retry_due(void *arg)
 {
-    firn_writer__flush_next(arg);
+    struct firn_writer *w = arg;
+    if (w->rotate_wanted && !w->db.open_gate && writer_live(w))
+        freeze(w);
+    firn_writer__flush_next(w);
 }
 
 /* --- freezing */
@@ -234,8 +239,10 @@ static void freeze(struct firn_writer *w)
     w->rotate_wanted = false;
     enum firn_status s = firn_memory_rotate(&w->memory);
     if (s == FIRN_LIMIT) {
-        w->rotate_wanted =
-            true; /* memory is short, or flushes lag: the bounds hold writes back; try again */
+        /* Memory is short, or flushes lag: try again. The bounds hold writes back meanwhile. */
+        w->rotate_wanted = true;
+        if (!firn_timer_running(&w->flush_retry))
+            firn_timer_start(w->db.env, &w->flush_retry, RETRY_NS);
         return;
     }
     if (s == FIRN_OK)

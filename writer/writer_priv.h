@@ -103,7 +103,7 @@ struct firn_writer {
     uint64_t newest_log_time_ms;  /* given out or replayed */
     struct firn_timer halt_timer; /* shutdown-timeout */
     unsigned pending;             /* things under way that the end waits for */
-    struct firn_defer end_defer;
+    struct firn_defer end_defer, shut_defer, fence_defer;
     struct firn_timer idle_wait; /* the end waits for fetches under way */
     struct firn_collector metrics;
 

@@ -15,12 +15,15 @@ size_t firn_writer__l0_tables(const struct firn_writer *w)
 enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_manifest *m,
                                            struct firn_err *err)
 {
-    /* The floor is moved by our own flushes alone, so memory always reaches down to it (I8). */
+    /* The floor is moved by our own flushes alone, so memory always reaches down to it (I8); but
+     * only a newer manifest may follow, for what lies below the floor of one is not kept. */
     struct firn_view *v;
-    firn_memory_drop_below(&w->memory, m->floor);
+    if (m->version < w->manifest->version)
+        m = w->manifest;
     enum firn_status s = firn_memory_view(&w->memory, w->db.lsm, m, &v, err);
     if (s != FIRN_OK)
         return s;
+    firn_memory_drop_below(&w->memory, m->floor);
     firn_view_unref(w->db.view);
     w->db.view = v;
     w->db.view_gen++;
@@ -119,9 +122,9 @@ static void begin_read(void *arg)
     firn_manifest_read(w->mnode, &p->read);
 }
 
-uint64_t firn_writer__probe(struct firn_db *db)
+static uint64_t begin_probe(struct firn_writer *w)
 {
-    struct firn_writer *w = db->role;
+    struct firn_db *db = &w->db;
     struct writer_probe *p = &w->probe;
     uint64_t ticket = ++p->ticket;
     if (db->open_gate && !p->commit_gate) {
@@ -137,12 +140,20 @@ uint64_t firn_writer__probe(struct firn_db *db)
     return ticket;
 }
 
+uint64_t firn_writer__probe(struct firn_db *db)
+{
+    struct firn_writer *w = db->role;
+    if (db->open_gate)
+        firn_append_want(w->append, db->open_gate - 1); /* its commit may be the probe */
+    return begin_probe(w);
+}
+
 void firn_writer__probe_hint(struct firn_db *db)
 {
     struct firn_writer *w = db->role;
     struct writer_probe *p = &w->probe;
     if (!p->reading && !p->waiting && !p->commit_gate && !p->begin.queued)
-        (void)firn_writer__probe(db);
+        (void)begin_probe(w);
 }
 
 void firn_writer__probe_durable(struct firn_writer *w)

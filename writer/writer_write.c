@@ -61,6 +61,8 @@ static void slot_closed(void *arg, uint64_t slot)
 static void slots_durable(void *arg, uint64_t slots, uint64_t last_seqno, uint64_t first_sent_ns)
 {
     struct firn_writer *w = arg;
+    if (w->state >= WRITER_ENDING)
+        return; /* those who waited were told that it is not known */
     w->db.durable_gate = slots;
     w->db.durable_seqno = last_seqno;
     w->db.durable_place = (struct firn_place){w->epoch, slots};
@@ -117,6 +119,13 @@ static bool unflushed_full(const struct firn_writer *w)
            firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max;
 }
 
+/* Every range tombstone costs as much as there are: their number is bounded per memtable. */
+static bool too_many_tombs(struct firn_writer *w)
+{
+    return firn_memtable_tombs(firn_memory_active(&w->memory)->table, NULL) >=
+           FIRN_MEMTABLE_TOMBS_MAX;
+}
+
 /* L0 is long: let in less the longer it is. */
 static bool slowed(struct firn_writer *w, size_t l0, size_t bytes)
 {
@@ -154,6 +163,10 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
                        "--once clears it)";
         return FIRN_ADMIT_BUSY;
     }
+    if (too_many_tombs(w) && db->open_gate) {
+        db->busy_why = "a memtable is full of range tombstones";
+        return FIRN_ADMIT_WAIT;
+    }
     if (unflushed_full(w)) {
         db->busy_why = "as much is unflushed as wal-slots-max or unflushed-bytes-max allow";
         return FIRN_ADMIT_WAIT;
@@ -182,17 +195,19 @@ enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record
     for (size_t i = 0; i < n && s == FIRN_OK; i++)
         s = firn_memory_put(&w->memory, &rec[i], first + i, (struct firn_place){w->epoch, at});
     if (s != FIRN_OK) {
-        /* The log has it and memory has not: what we would answer from now on could be wrong. The
-         * next writer replays it. */
+        /* The log has it and memory has not: what we would answer from now on could be wrong. It
+         * was not refused, either: the reply meets its gate, and the end of this writer says that
+         * the outcome is unknown. The next writer replays what landed. */
         struct firn_err err = {"out of memory while applying a write"};
         firn_writer__finish(w, FIRN_WRITER_FAILED, &err);
-        return FIRN_LIMIT;
     }
     *slot = at;
     *seqno = first + n - 1;
     db->applied_seqno = *seqno;
     db->open_gate = at + 1;
     db->last_gate = at + 1;
+    if (too_many_tombs(w))
+        firn_append_close_now(w->append); /* the memtable freezes when the slot closes */
     firn_writer__idle_touch(w);
     return FIRN_OK;
 }

@@ -43,18 +43,6 @@ void firn_memory_deinit(struct firn_memory *m)
     m->parts = 0;
 }
 
-enum firn_status firn_memory_reset(struct firn_memory *m, struct firn_place at)
-{
-    struct firn_memtable *t;
-    enum firn_status s = firn_memtable_create(&t);
-    if (s != FIRN_OK)
-        return s;
-    firn_memory_deinit(m);
-    m->part[0] = (struct firn_memory_part){.table = t, .first = at, .end = at};
-    m->parts = 1;
-    return FIRN_OK;
-}
-
 enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record *rec,
                                  uint64_t seqno, struct firn_place place)
 {
@@ -85,6 +73,9 @@ enum firn_status firn_memory_apply(struct firn_memory *m, const struct firn_batc
     enum firn_status s;
     firn_record_begin(&c, records, batch->first_seqno);
     while ((s = firn_record_next(&c, &rec, NULL)) == FIRN_OK) {
+        /* Delivered again after memory was short half-way: the prefix is in. Seqnos only grow. */
+        if (rec.seqno <= firn_memory_active(m)->last_seqno)
+            continue;
         s = firn_memory_put(m, &rec, rec.seqno, batch->place);
         if (s != FIRN_OK)
             return s;
@@ -135,11 +126,20 @@ enum firn_status firn_memory_rotate(struct firn_memory *m)
     return FIRN_OK;
 }
 
-void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor)
+/* How many parts, from the oldest, are frozen and in tables. */
+static size_t parts_below(const struct firn_memory *m, struct firn_place floor)
 {
     size_t n = 0;
     while (n + 1 < m->parts && firn_place_cmp(m->part[n].end, floor) <= 0)
-        firn_memtable_unref(m->part[n++].table);
+        n++;
+    return n;
+}
+
+void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor)
+{
+    size_t n = parts_below(m, floor);
+    for (size_t i = 0; i < n; i++)
+        firn_memtable_unref(m->part[i].table);
     if (n) {
         m->parts -= n;
         memmove(m->part, m->part + n, m->parts * sizeof m->part[0]);
@@ -180,7 +180,8 @@ enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *
                                   struct firn_err *err)
 {
     struct firn_memtable *newest_first[FIRN_MEMORY_PARTS_MAX];
-    for (size_t i = 0; i < m->parts; i++)
+    size_t n = m->parts - parts_below(m, manifest->floor);
+    for (size_t i = 0; i < n; i++)
         newest_first[i] = m->part[m->parts - 1 - i].table;
-    return firn_view_create(lsm, manifest, newest_first, m->parts, out, err);
+    return firn_view_create(lsm, manifest, newest_first, n, out, err);
 }

@@ -30,8 +30,6 @@ struct firn_memory {
 /* Begin with one empty active memtable whose first slot will be `at`. LIMIT: memory. */
 enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
 void firn_memory_deinit(struct firn_memory *m);
-/* Forget everything and begin anew at `at`. LIMIT: memory; then nothing has changed. */
-enum firn_status firn_memory_reset(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
 
 /* Put one record with its seqno, of slot `place`, into the active memtable. Kinds that are no state
  * (messages, group marks) only count. LIMIT: memory, nothing was put. */
@@ -65,7 +63,9 @@ uint64_t firn_memory_raw_bytes(const struct firn_memory *m);
 uint64_t firn_memory_slots(const struct firn_memory *m);
 uint64_t firn_memory_bytes(const struct firn_memory *m);
 
-/* A view of the manifest's tables and these memtables. As firn_view_create. */
+/* A view of the manifest's tables and of these memtables, but for those that its floor has passed.
+ * Drop those (firn_memory_drop_below) only once the view is in use: until then an older manifest's
+ * view needs them (I8). As firn_view_create. */
 enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *lsm,
                                   struct firn_manifest *manifest, struct firn_view **out,
                                   struct firn_err *err) FIRN_MUST_USE;

@@ -38,7 +38,8 @@ struct firn_slots {
     struct firn_list fetches; /* struct fetch, in slot order from `at` on */
     unsigned count;
     unsigned window;
-    size_t held_bytes; /* of finished fetches that wait for their turn */
+    size_t held_bytes;    /* of finished fetches that wait for their turn */
+    size_t typical_bytes; /* what one takes: the most of late, fading */
     struct firn_place at;
     bool running;
     bool delivering;
@@ -79,6 +80,17 @@ static void let_all_go(struct firn_slots *f)
     let_go(f, FIRN_CONTAINER(it, struct fetch, link));
 }
 
+/* Errors name the object: people have to find it. */
+static void name_object(struct fetch *x)
+{
+    struct firn_err what = x->err;
+    if (strstr(what.text, x->name))
+        return;
+    x->err.text[0] = '\0';
+    (void)firn_fail(&x->err, x->status, "%s: %s", x->name,
+                    what.text[0] ? what.text : firn_status_name(x->status));
+}
+
 /* Pure, on any thread: the object's bytes to a checked batch, a seal, or a failure. */
 static void decode(struct fetch *x)
 {
@@ -95,12 +107,14 @@ static void decode(struct fetch *x)
         x->status = firn_seal_decode(object, &x->db, x->place, &seal, &x->err);
         break;
     case FIRN_SLOT_NEITHER:
-        x->status = firn_fail(&x->err, FIRN_CORRUPT, "%s: neither a batch nor a seal (%zu bytes)",
-                              x->name, object.len);
+        x->status =
+            firn_fail(&x->err, FIRN_CORRUPT, "neither a batch nor a seal (%zu bytes)", object.len);
         break;
     }
-    if (x->status != FIRN_OK)
+    if (x->status != FIRN_OK) {
         x->found = FIRN_FOUND_FAILED;
+        name_object(x);
+    }
 }
 
 static void deliver(struct firn_slots *f);
@@ -136,6 +150,7 @@ static void got(struct firn_store_op *op)
     } else if (op->status != FIRN_OK) {
         x->found = FIRN_FOUND_FAILED;
         x->err = op->req.err;
+        name_object(x);
     } else if (x->owner && op->req.reply.len > DECODE_INLINE_BYTES) {
         x->state = FETCH_DECODING;
         x->job = (struct firn_job){.run = decode_run, .done = decode_done, .arg = x};
@@ -164,6 +179,9 @@ static void hand_over(struct firn_slots *f, struct fetch *x)
     firn_list_remove(&x->link);
     f->count--;
     f->held_bytes -= held_of(x);
+    f->typical_bytes -= f->typical_bytes / 8;
+    if (held_of(x) > f->typical_bytes)
+        f->typical_bytes = held_of(x);
     if (x->found == FIRN_FOUND_BATCH) {
         /* The look-ahead doubles while every slot asked for was a batch. */
         f->at.slot++;
@@ -219,9 +237,16 @@ static bool fetch_start(struct firn_slots *f, uint64_t slot)
     return true;
 }
 
+/* Is there room for one more, those on their way supposed to be as large as the last ones? */
+static bool has_room(const struct firn_slots *f)
+{
+    return f->count == 0 || (f->held_bytes < f->opt.ahead_bytes_max &&
+                             f->count * f->typical_bytes < f->opt.ahead_bytes_max);
+}
+
 static void refill(struct firn_slots *f)
 {
-    while (f->count < f->window && (f->count == 0 || f->held_bytes < f->opt.ahead_bytes_max)) {
+    while (f->count < f->window && has_room(f)) {
         if (!fetch_start(f, f->at.slot + f->count)) {
             /* Memory is short: those under way will call again, or the end of the turn does. */
             if (f->count == 0)

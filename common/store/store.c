@@ -43,6 +43,11 @@ void firn_store_free(struct firn_store *s)
     firn_free(s);
 }
 
+bool firn_store_idle(const struct firn_store *s)
+{
+    return firn_list_empty(&s->calls);
+}
+
 void firn_store_op_clear(struct firn_store_op *op)
 {
     firn_os_req_clear(&op->req);

@@ -71,6 +71,8 @@ enum firn_status firn_store_create(const struct firn_env *env, const struct firn
                                    struct firn_store **out) FIRN_MUST_USE;
 /* No operation, upload or proof may be under way. NULL-safe. */
 void firn_store_free(struct firn_store *s);
+/* Nothing is under way: cancelled operations have ended, too. O(1). */
+bool firn_store_idle(const struct firn_store *s);
 
 static inline void firn_store_op_init(struct firn_store_op *op)
 {
