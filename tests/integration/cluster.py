@@ -68,7 +68,7 @@ def check_objects(work):
     tables = {t["name"] for t in m["l0"]}
     for p in m["partitions"]:
         for run in p["runs"]:
-            tables |= {t["name"] for t in run["tables"]}
+            tables |= {t["name"] for t in run}
     odd, slots, seals, logs = [], 0, 0, 0
     for name, size in work.store.list().items():
         kind = name.split("/")[0]
