@@ -7,7 +7,6 @@
 #include "log/slots.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- log ls: the LIST is a hint; -v reads the first bytes of each object, several at a time, and
@@ -291,12 +290,8 @@ static void dump_next(void *arg)
 static void dump_failed(struct firn_ctl *c, const struct firn_slot_result *r)
 {
     struct log_dump *d = c->state;
-    char key[FIRN_NAME_MAX], line[FIRN_NAME_MAX + sizeof r->err->text + 8];
-    firn_name_slot(key, firn_id_short(&c->db), r->place);
-    (void)snprintf(line, sizeof line, "%s: %s", key,
-                   r->err->text[0] ? r->err->text : firn_status_name(r->status));
     firn_ctl__flush(c);
-    c->user.say(c->user.arg, line);
+    c->user.say(c->user.arg, r->err->text);
     d->damaged = true;
     if (r->status == FIRN_CORRUPT || r->status == FIRN_INVALID)
         firn_slots_seek(d->slots, (struct firn_place){r->place.epoch, r->place.slot + 1});

@@ -64,10 +64,7 @@ static void missing(struct verify *v, struct firn_place p)
 
 static void failed(struct verify *v, const struct firn_slot_result *r)
 {
-    char key[FIRN_NAME_MAX];
-    slot_name(v, r->place, key);
-    firn_ctl__verify_error(v, "%s: %s", key,
-                           r->err->text[0] ? r->err->text : firn_status_name(r->status));
+    firn_ctl__verify_error(v, "%s", r->err->text);
     if (r->status == FIRN_CORRUPT || r->status == FIRN_INVALID) {
         v->log.at = (struct firn_place){r->place.epoch, r->place.slot + 1};
         v->log.damaged_before = true;

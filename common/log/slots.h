@@ -34,7 +34,7 @@ struct firn_slot_result {
     size_t object_bytes;
     /* FAILED: */
     enum firn_status status;
-    const struct firn_err *err;
+    const struct firn_err *err; /* names the object */
 };
 
 struct firn_slots_options {

@@ -209,6 +209,15 @@ static void barrier_decided(struct firn_takeover *t, struct seal_put *p)
     seal_free(p);
 }
 
+/* What lies in a slot that we wanted to seal is damaged: name it. */
+static void damaged(struct firn_takeover *t, const struct seal_put *p, enum firn_status s,
+                    const struct firn_err *why)
+{
+    struct firn_err err = {0};
+    (void)firn_fail(&err, s, "%s: %s", p->name, why->text[0] ? why->text : firn_status_name(s));
+    finish(t, s, &err);
+}
+
 /* The slot we wanted holds something else; look what. */
 static void look(struct firn_takeover *t, struct seal_put *p)
 {
@@ -218,7 +227,7 @@ static void look(struct firn_takeover *t, struct seal_put *p)
         struct firn_seal seal;
         enum firn_status s = firn_seal_decode(found, &t->opt.db, p->place, &seal, &err);
         if (s != FIRN_OK) {
-            finish(t, s, &err);
+            damaged(t, p, s, &err);
             return;
         }
         t->stats.seals_met++;
@@ -231,7 +240,7 @@ static void look(struct firn_takeover *t, struct seal_put *p)
     enum firn_status s =
         firn_batch_decode(found, &t->opt.db, p->place, t->opt.batch_raw_max, &batch, &raw, &err);
     if (s != FIRN_OK) {
-        finish(t, s, &err);
+        damaged(t, p, s, &err);
     } else if (apply(t, &batch, firn_buf_slice(&raw))) {
         barrier_raise(t);
         firn_slots_seek(t->slots, t->at);

@@ -193,7 +193,7 @@ static void log_dump_damaged(void **state)
 static void table_dump(void **state)
 {
     struct fx *f = *state;
-    char name[FIRN_NAME_MAX], line[FIRN_NAME_MAX + 16];
+    char name[FIRN_NAME_MAX], line[FIRN_NAME_MAX + 32];
     assert_int_equal(fx_ctl(f, "table dump w1-0"), 0);
     fx_expect(f, "  entries 400, tombstones 40, range tombstones 1, expiring ");
     fx_expect(f, "  block 1 at ");
