@@ -30,7 +30,8 @@ static void on_done(struct firn_os_req *r)
 {
     (void)r;
     assert_true(w.pending > 0);
-    w.pending--;
+    if (--w.pending == 0)
+        uv_stop(&w.loop);
 }
 
 static void submit(struct firn_os_req *r)
@@ -46,7 +47,7 @@ static void submit(struct firn_os_req *r)
 static void wait_all(void)
 {
     while (w.pending)
-        (void)uv_run(&w.loop, UV_RUN_ONCE);
+        (void)uv_run(&w.loop, UV_RUN_DEFAULT);
 }
 
 static enum firn_status run(struct firn_os_req *r)
