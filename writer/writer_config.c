@@ -59,9 +59,11 @@ void firn_writer__settings_changed(struct firn_db *db)
     w->obs->log.level = (enum firn_log_level)w->settings->log_level;
 }
 
-/* The writer reaches every place it handed out by itself: batches close and land. */
+/* The writer reaches every place it handed out by itself, but sooner if it knows that somebody
+ * waits. */
 void firn_writer__want_place(struct firn_db *db, struct firn_place place)
 {
-    (void)db;
-    (void)place;
+    struct firn_writer *w = db->role;
+    if (w->append && place.epoch == w->epoch)
+        firn_append_want(w->append, place.slot);
 }

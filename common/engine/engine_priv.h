@@ -224,6 +224,8 @@ static inline bool firn_engine__arg_is(const struct firn_eval *x, size_t i, cons
 }
 
 /* ---- wait.c */
+/* Somebody waits for this gate: the role is told, unless it is open already. */
+void firn_engine__want_gate(struct firn_db *db, uint64_t gate);
 /* Leave AGAIN with this reason; the deadline is boot time. When it has passed already, answer the
  * error that goes with the reason and give INVALID. */
 enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait *w) FIRN_MUST_USE;

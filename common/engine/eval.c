@@ -113,8 +113,10 @@ static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t ma
         answer_failure(x, st);
     else if (x->out->buf.len == mark && !x->out->failed)
         firn_reply_error(x->out, "ERR internal error: '%s' made no reply", x->cmd->name);
-    if (x->gated)
+    if (x->gated) {
         firn_conn_gate(s->c, &x->gate);
+        firn_engine__want_gate(x->db, x->gate.slot);
+    }
     if (s->was_parked)
         note_parked_end(x);
     firn_engine__session_done(s);

@@ -26,10 +26,18 @@ static enum firn_status timed_out(struct firn_eval *x, enum firn_wait_kind kind)
     return FIRN_INVALID;
 }
 
+void firn_engine__want_gate(struct firn_db *db, uint64_t gate)
+{
+    if (gate > db->durable_gate)
+        db->vt->want_place(db, (struct firn_place){db->durable_place.epoch, gate - 1});
+}
+
 enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait *w)
 {
     if (w->deadline_ns && firn_boot_ns(x->db->env) >= w->deadline_ns)
         return timed_out(x, w->kind);
+    if (w->kind == FIRN_WAIT_OWN)
+        firn_engine__want_gate(x->db, w->gate);
     struct firn_list link = x->s->wait.link;
     FIRN_ASSERT(firn_list_empty(&x->s->wait.link));
     x->s->wait = *w;

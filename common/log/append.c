@@ -53,6 +53,7 @@ struct firn_append {
     uint64_t unacked_bytes; /* of closed slots */
     uint64_t last_close_ns;
     bool close_now;
+    bool wanted; /* somebody waits for the open batch */
     bool stopped;
     struct firn_buf spare; /* a raw buffer to be used again */
 
@@ -281,7 +282,7 @@ static bool close_open(struct firn_append *a)
     a->open_count = 0;
     a->open_slot++;
     a->last_close_ns = firn_boot_ns(a->env);
-    a->close_now = false;
+    a->close_now = a->wanted = false;
     firn_timer_stop(a->env, &a->timer);
     a->user.closed(a->user.arg, s->header.place.slot);
 
@@ -299,7 +300,8 @@ static void maybe_close(struct firn_append *a)
 {
     if (a->stopped || a->open_count == 0 || inflight(a) >= a->opt.inflight_max)
         return;
-    if (!a->close_now && inflight(a) > 0 && a->open.len < a->opt.batch_bytes) {
+    bool at_once = a->close_now || (a->wanted && inflight(a) == 0);
+    if (!at_once && a->open.len < a->opt.batch_bytes) {
         uint64_t since = firn_boot_ns(a->env) - a->last_close_ns;
         if (since < a->opt.interval_ns) {
             if (!firn_timer_running(&a->timer))
@@ -412,10 +414,18 @@ enum firn_status firn_append_add(struct firn_append *a, const struct firn_record
     *slot = a->open_slot;
     *first_seqno = a->open_seqno + a->open_count + (n > 1 ? 1 : 0);
     a->open_count += (uint32_t)(n > 1 ? n + 2 : 1);
-    if (!a->defer.queued &&
-        (inflight(a) == 0 || a->open.len >= a->opt.batch_bytes || !firn_timer_running(&a->timer)))
+    if (a->open.len >= a->opt.batch_bytes || !firn_timer_running(&a->timer))
         firn_defer(a->env, &a->defer);
     return FIRN_OK;
+}
+
+void firn_append_want(struct firn_append *a, uint64_t slot)
+{
+    if (a->wanted || slot != a->open_slot || a->open_count == 0)
+        return;
+    a->wanted = true;
+    if (inflight(a) == 0)
+        firn_defer(a->env, &a->defer);
 }
 
 void firn_append_close_now(struct firn_append *a)
