@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define TOKEN_MAX 65536
-#define MINUTE_MS 60000
+#define MINUTE_MS INT64_C(60000)
 #define REFRESH_MS (5 * MINUTE_MS) /* so long before they expire a fetch begins … */
 #define EXPIRE_MS MINUTE_MS /* … and so long before that the old ones are not used any more */
 #define SECOND_NS UINT64_C(1000000000)

@@ -2,7 +2,7 @@
  * https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html */
 #include "io_s3/s3_creds_priv.h"
 
-#include "base/mem.h"
+#include "base/assert.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,6 +176,7 @@ static enum firn_status read_file(const char *path, const char *name, bool is_co
     firn_buf_init(&text, FILE_BYTES_MAX);
     enum firn_status s = firn_s3__file_read(path, &text, &exposed, &absent);
     if (s == FIRN_OK) {
+        FIRN_ASSERT(text.data);
         text.data[text.len] = '\0'; /* read_all leaves a byte of room */
         unsigned wrong = parse((char *)text.data, name, is_config, p);
         if (wrong)

@@ -52,7 +52,7 @@ static void destroy(struct firn_s3__http *h)
     void *arg = h->freed_arg;
     while (!firn_list_empty(&h->spare))
         firn_free(FIRN_CONTAINER(firn_list_pop(&h->spare), struct watcher, link));
-    while (h->idles)
+    while (h->idle && h->idles)
         curl_easy_cleanup(h->idle[--h->idles]);
     (void)curl_multi_cleanup(h->multi);
     (void)curl_share_cleanup(h->share);

@@ -24,6 +24,17 @@ struct world {
 
 static struct world w;
 
+/* What s3_adapter.sh has set. */
+static const char *env(const char *name)
+{
+    const char *s = getenv(name);
+    if (!s) {
+        (void)printf("skipped: %s is not set\n", name);
+        exit(77);
+    }
+    return s;
+}
+
 /* ---- running requests */
 
 static void on_done(struct firn_os_req *r)
@@ -56,7 +67,7 @@ static enum firn_status run(struct firn_os_req *r)
     wait_all();
     if (r->status != FIRN_OK && r->err.text[0])
         print_message("  %s: %s\n", firn_status_name(r->status), r->err.text);
-    assert_null(strstr(r->err.text, getenv("S3_SECRET_KEY")));
+    assert_null(strstr(r->err.text, env("S3_SECRET_KEY")));
     return r->status;
 }
 
@@ -568,8 +579,8 @@ static void test_wrong_secret_is_denied(void **state)
     open_store(&w.options);
     assert_int_equal(put("x", "x", FIRN_OS_IF_ABSENT, NULL, NULL), FIRN_DENIED);
     close_store();
-    (void)setenv("AWS_ACCESS_KEY_ID", getenv("S3_ACCESS_KEY"), 1);
-    (void)setenv("AWS_SECRET_ACCESS_KEY", getenv("S3_SECRET_KEY"), 1);
+    (void)setenv("AWS_ACCESS_KEY_ID", env("S3_ACCESS_KEY"), 1);
+    (void)setenv("AWS_SECRET_ACCESS_KEY", env("S3_SECRET_KEY"), 1);
     open_store(&w.options);
 }
 
@@ -615,7 +626,7 @@ static void test_untrusted_certificate(void **state)
 {
     struct firn_s3_options o = w.options;
     (void)state;
-    if (strncmp(getenv("S3_ENDPOINT"), "https://", 8) != 0)
+    if (strncmp(env("S3_ENDPOINT"), "https://", 8) != 0)
         skip();
     close_store();
     (void)snprintf(o.ca_file, sizeof o.ca_file, "/etc/ssl/certs/ca-certificates.crt");
@@ -632,7 +643,7 @@ static void test_untrusted_certificate(void **state)
     open_store(&o);
     assert_int_equal(put("x", "x", FIRN_OS_ALWAYS, NULL, NULL), FIRN_OK);
     close_store();
-    (void)setenv("AWS_CA_BUNDLE", getenv("S3_CA_FILE"), 1);
+    (void)setenv("AWS_CA_BUNDLE", env("S3_CA_FILE"), 1);
     open_store(&w.options);
 }
 
@@ -643,13 +654,13 @@ static int set_up(void **state)
     struct firn_err err = {0};
     char url[256];
     (void)state;
-    (void)setenv("AWS_ACCESS_KEY_ID", getenv("S3_ACCESS_KEY"), 1);
-    (void)setenv("AWS_SECRET_ACCESS_KEY", getenv("S3_SECRET_KEY"), 1);
-    (void)setenv("AWS_ENDPOINT_URL", getenv("S3_ENDPOINT"), 1);
+    (void)setenv("AWS_ACCESS_KEY_ID", env("S3_ACCESS_KEY"), 1);
+    (void)setenv("AWS_SECRET_ACCESS_KEY", env("S3_SECRET_KEY"), 1);
+    (void)setenv("AWS_ENDPOINT_URL", env("S3_ENDPOINT"), 1);
     (void)unsetenv("AWS_SESSION_TOKEN");
     /* A folder of its own, so that a store may be used again. */
-    (void)snprintf(url, sizeof url, "s3://%s/adapter/%lld-%ld?region=us-east-1",
-                   getenv("S3_BUCKET"), (long long)time(NULL), (long)getpid());
+    (void)snprintf(url, sizeof url, "s3://%s/adapter/%lld-%ld?region=us-east-1", env("S3_BUCKET"),
+                   (long long)time(NULL), (long)getpid());
     if (firn_s3_url_parse(url, &w.options, &err) != FIRN_OK) {
         print_error("%s\n", err.text);
         return -1;
@@ -687,13 +698,5 @@ int main(void)
         cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_untrusted_certificate),
     };
-    static const char *const needed[] = {"S3_ENDPOINT", "S3_ACCESS_KEY", "S3_SECRET_KEY",
-                                         "S3_BUCKET"};
-    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
-        if (!getenv(needed[i])) {
-            (void)fprintf(stderr, "skipped: %s is not set\n", needed[i]);
-            return 77;
-        }
-    }
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
