@@ -143,7 +143,7 @@ static uint64_t begin_probe(struct firn_writer *w)
 uint64_t firn_writer__probe(struct firn_db *db)
 {
     struct firn_writer *w = db->role;
-    if (db->open_gate)
+    if (db->open_gate && w->append)
         firn_append_want(w->append, db->open_gate - 1); /* its commit may be the probe */
     return begin_probe(w);
 }

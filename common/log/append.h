@@ -5,8 +5,8 @@
  *
  * Closing is adaptive: with nothing in flight and somebody waiting for the batch, at the end of the
  * loop turn; otherwise when `interval` has passed since the last closing or the batch has
- * `batch_bytes`, provided fewer than `inflight_max` slots are under way. So a batch for which nobody
- * waits does not cost a PUT of its own on a store that is faster than the interval. */
+ * `batch_bytes`, provided fewer than `inflight_max` slots are under way. So a batch for which
+ * nobody waits does not cost a PUT of its own on a store that is faster than the interval. */
 #ifndef FIRN_LOG_APPEND_H
 #define FIRN_LOG_APPEND_H
 
@@ -65,8 +65,8 @@ bool firn_append_room(const struct firn_append *a, size_t bytes);
 enum firn_status firn_append_add(struct firn_append *a, const struct firn_record *rec, size_t n,
                                  uint64_t *slot, uint64_t *first_seqno) FIRN_MUST_USE;
 
-/* Somebody waits for `slot` to become durable; one that is closed already, or that nothing was added
- * to yet, is left as it is. O(1). */
+/* Somebody waits for `slot` to become durable; one that is closed already, or that nothing was
+ * added to yet, is left as it is. O(1). */
 void firn_append_want(struct firn_append *a, uint64_t slot);
 /* Close the open batch as soon as a slot is free, whatever the policy says (shutdown, flush). */
 void firn_append_close_now(struct firn_append *a);
