@@ -46,8 +46,8 @@ enum firn_status firn_ctl_usage(struct firn_buf *out)
     enum firn_status s = firn_buf_printf(out, "verbs:\n");
     for (size_t i = 0; i < VERBS && s == FIRN_OK; i++) {
         const struct firn_ctl_verb *v = &verbs[i];
-        s = firn_buf_printf(out, "  %s%s%s %s\n%30s%s\n", v->name, v->sub ? " " : "",
-                            v->sub ? v->sub : "", v->args, "", v->help);
+        s = firn_buf_printf(out, "  %s%s%s%s%s\n%30s%s\n", v->name, v->sub ? " " : "",
+                            v->sub ? v->sub : "", v->args[0] ? " " : "", v->args, "", v->help);
     }
     if (s == FIRN_OK)
         s = firn_buf_printf(out, "Settings come before the verb. Exit status: 0; 1 it failed, or "
