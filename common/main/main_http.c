@@ -98,8 +98,6 @@ enum firn_status firn_main__http_open(struct firn_main *m, struct firn_err *err)
     m->metrics.collect = collect;
     m->metrics.arg = m;
     firn_metrics_add(&m->obs.metrics, &m->metrics);
-    if (m->settings.http_port == 0)
-        return FIRN_OK;
     return firn_http_create(firn_uv_loop(m->uv), m->settings.bind, (uint16_t)m->settings.http_port,
                             answer, m, &m->http, &m->http_port, err);
 }
