@@ -20,7 +20,7 @@ struct run {
     struct load load;
     struct load_conn *conn;
     int epoll;
-    uint32_t open;     /* connections */
+    uint32_t open; /* connections */
     uint64_t begin_ns, end_ns, last_reply_ns;
     bool ending;  /* nothing is sent any more */
     uint64_t due; /* open loop: commands that have been sent */

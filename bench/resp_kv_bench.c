@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 {
     struct kv kv = {.gate_ns = argc > 2 ? strtoull(argv[2], NULL, 10) * FIRN_MS : 0};
     struct firn_err err = {0};
-    uint16_t port = (uint16_t)(argc > 1 ? atoi(argv[1]) : 0);
+    uint16_t port = (uint16_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 0);
     struct firn_handler handler = {.exec = exec, .arg = &kv};
     struct firn_server_options options = {0};
     kv.cells = firn_calloc(SLOTS, sizeof *kv.cells);

@@ -5,8 +5,10 @@
 #include "base/mem.h"
 #include "format/table.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct table_dump {
     char key[FIRN_NAME_MAX];
@@ -34,13 +36,16 @@ void firn_ctl__table_dump_free(struct firn_ctl *c)
 /* w3-17 or c3-17, padded or not. */
 static bool parse_short(const char *text, struct firn_table_name *out)
 {
-    unsigned long long epoch, number;
-    char role;
-    int end = -1;
-    if (sscanf(text, "%c%8llu-%12llu%n", &role, &epoch, &number, &end) != 3 || text[end] != '\0' ||
-        (role != 'w' && role != 'c') || epoch > FIRN_EPOCH_MAX)
+    if ((text[0] != 'w' && text[0] != 'c') || !isdigit((unsigned char)text[1]))
         return false;
-    *out = (struct firn_table_name){role == 'w' ? FIRN_ROLE_WRITER : FIRN_ROLE_COMPACTOR, epoch,
+    char *end;
+    uint64_t epoch = strtoull(text + 1, &end, 10);
+    if (*end != '-' || !isdigit((unsigned char)end[1]) || epoch > FIRN_EPOCH_MAX)
+        return false;
+    uint64_t number = strtoull(end + 1, &end, 10);
+    if (*end != '\0' || number > FIRN_TABLE_NUMBER_MAX)
+        return false;
+    *out = (struct firn_table_name){text[0] == 'w' ? FIRN_ROLE_WRITER : FIRN_ROLE_COMPACTOR, epoch,
                                     number};
     return true;
 }

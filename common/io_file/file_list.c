@@ -176,8 +176,11 @@ void firn_file__list(struct firn_file *f, struct firn_os_req *req)
     /* Begin at the directory the prefix names. */
     char dir[FILE_PATH_MAX];
     firn_file__dir_of(req->key, dir);
-    if (dir[0])
-        (void)strcat(dir, "/"); /* FILE_PATH_MAX leaves room */
+    size_t n = strlen(dir);
+    if (n) { /* FILE_PATH_MAX leaves room */
+        dir[n] = '/';
+        dir[n + 1] = '\0';
+    }
     enum firn_status s = push(&w.dir, &w.dirs, &w.dir_cap, dir);
     if (s != FIRN_OK)
         (void)no_memory(&w);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "resp/glob.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const firn_command__categories[FIRN_CATEGORIES] = {
@@ -121,8 +122,8 @@ static void reply_categories(struct firn_reply *r, const struct firn_command *cm
     for (unsigned i = 0; i < FIRN_CATEGORIES; i++) {
         if (!(set & 1u << i))
             continue;
-        char text[24] = "@";
-        strncat(text, firn_command__categories[i], sizeof text - 2);
+        char text[24];
+        (void)snprintf(text, sizeof text, "@%s", firn_command__categories[i]);
         firn_reply_simple(r, text);
     }
 }

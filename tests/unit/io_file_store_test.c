@@ -570,7 +570,7 @@ static void race_match(struct fix *f, int number)
         char body[64];
         (void)snprintf(body, sizeof body, "%.*s", (int)g.req.reply.len,
                        (const char *)g.req.reply.data);
-        (void)snprintf(body, sizeof body, "%d", atoi(body) + 1);
+        (void)snprintf(body, sizeof body, "%d", (int)strtol(body, NULL, 10) + 1);
         enum firn_status s = put(f, FIRN_OS_IF_MATCH, "counter", g.req.reply_etag, body);
         firn_os_req_clear(&g.req);
         if (s == FIRN_OK)

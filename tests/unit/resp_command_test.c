@@ -123,7 +123,8 @@ static const char *ask(struct firn_registry *g, uint8_t resp, const char *line)
     struct firn_slice argv[16];
     size_t argc = 0;
     (void)snprintf(words, sizeof words, "%s", line);
-    for (char *w = strtok(words, " "); w; w = strtok(NULL, " "))
+    char *rest = words, *w;
+    while ((w = strsep(&rest, " ")))
         argv[argc++] = firn_slice_str(w);
     struct firn_reply r;
     firn_reply_init(&r, 1 << 20, resp);
