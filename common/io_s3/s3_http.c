@@ -320,6 +320,7 @@ static void begin_reply(struct firn_s3__call *c, const char *status)
     c->http = (int)strtol(status, NULL, 10);
     c->length = c->first = c->last = c->total = -1;
     c->date_ms = 0;
+    c->chunked = false;
     c->etag[0] = c->region[0] = '\0';
 }
 
@@ -338,6 +339,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     } else if (header(line, "content-length", &v) && firn_s3__copy(v, text, sizeof text)) {
         const char *s = text;
         c->length = digits(&s);
+    } else if (header(line, "transfer-encoding", &v)) {
+        c->chunked = firn_slice_ieq(v, "chunked");
     } else if (header(line, "content-range", &v) && firn_s3__copy(v, text, sizeof text)) {
         read_range(c, text);
     } else if (header(line, "date", &v) && firn_s3__copy(v, text, sizeof text)) {

@@ -73,6 +73,7 @@ struct firn_s3__call {
     char etag[FIRN_OS_ETAG_MAX];
     char region[65];                 /* x-amz-bucket-region */
     int64_t length;                  /* Content-Length, -1 = not said */
+    bool chunked;                    /* the end of the body is marked in itself */
     int64_t first, last, total;      /* Content-Range, -1 = not said */
     int64_t date_ms;                 /* Date, 0 = not said */
     struct firn_buf other;           /* body of any other status, cut at 64 KiB */

@@ -89,6 +89,11 @@ static void read_get(const struct firn_s3__place *p, struct firn_os_req *req,
                      const struct firn_s3__call *c)
 {
     uint64_t got = req->reply.len;
+    if (c->length < 0 && !c->chunked) {
+        /* It ends where the connection ends: a lost end would not be seen. */
+        firn_s3__reply_fail(p, req, FIRN_CORRUPT, "the store does not say how long it is");
+        return;
+    }
     if (req->length == 0 || (c->http == 200 && req->offset == 0 && got <= req->length)) {
         /* Some stores answer 200 to a range that holds the whole object. */
         req->size = got;

@@ -54,7 +54,7 @@ print("store at", server.server_address[1], flush=True)
 server.serve_forever()
 PY
 touch "$work/seen"
-python3 "$work/store.py" "$work/seen" >"$work/store.out" &
+python3 "$work/store.py" "$work/seen" >"$work/store.out" 2>"$work/store.err" &
 pids+=($!)
 store=$(word_of "$work/store.out" "store at")
 

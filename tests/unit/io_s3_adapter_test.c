@@ -175,6 +175,7 @@ static struct answer odd_get(const char *request, unsigned n)
         {"HTTP/1.1 200 OK\r\nETag: ab\x01"
          "cd\r\nContent-Length: 5\r\n\r\nhello",
          false},
+        {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhel", true},
     };
     (void)request;
     return a[n];
@@ -208,6 +209,7 @@ static void test_odd_gets(void **state)
     assert_int_equal(r.status, FIRN_OK);
     assert_string_equal(r.reply_etag, ""); /* not one to send back */
     firn_os_req_clear(&r);
+    simple(FIRN_OS_GET, FIRN_CORRUPT, "how long it is");
 }
 
 static struct answer refusals(const char *request, unsigned n)
