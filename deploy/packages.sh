@@ -3,8 +3,8 @@
 BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config libuv1-dev libcurl4-openssl-dev libssl-dev
     libprotobuf-c-dev protobuf-c-compiler libzstd-dev liblz4-dev libxxhash-dev libmicrohttpd-dev libcmocka-dev
     python3)
-TEST_PACKAGES=(git curl procps redis-server redis-tools python3-redis libhiredis-dev clang-format-14 clang-tidy-14
-    spin)
+TEST_PACKAGES=(git curl procps openssl redis-server redis-tools clang-format-14 clang-tidy-14 ceph-mon ceph-osd ceph-common
+    radosgw)
 
 missing_packages() {
     local p

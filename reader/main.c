@@ -32,7 +32,8 @@ int main(int argc, char **argv)
     int status = firn_main_init(&m, argc, argv);
     if (status >= 0)
         return status;
-    struct firn_reader_user u = {.serving = serving, .ended = ended, .arg = &m};
+    struct firn_reader_user u = {
+        .serving = serving, .ended = ended, .host_info = firn_main_info, .arg = &m};
     struct firn_reader *r = NULL;
     if (firn_reader_create(m.env, m.store, &m.settings, &m.obs, &u, &r) != FIRN_OK) {
         firn_main_complain(&m, "out of memory");

@@ -169,6 +169,9 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     r->settings = settings;
     r->obs = obs;
     r->user = *user;
+    r->db.host_info = user->host_info;
+    r->db.host_arg = user->arg;
+    firn_db_name(&r->db, settings->node_id);
     r->end_defer.fn = tell_end;
     r->end_defer.arg = r;
     r->idle_wait.fn = tell_end;

@@ -20,6 +20,8 @@ struct firn_reader_user {
     /* The end; once. failed: err says why (the store went back, another database, a format we lack
      * …). */
     void (*ended)(void *arg, bool failed, const struct firn_err *err);
+    /* The program's INFO lines of a section; may be NULL. */
+    void (*host_info)(void *arg, const char *section, struct firn_buf *out);
     void *arg;
 };
 

@@ -55,6 +55,8 @@ static void collect_tail(struct firn_metrics_out *out, const struct firn_reader 
 static void collect(struct firn_metrics_out *out, void *arg)
 {
     struct firn_reader *r = arg;
+    if (r->engine)
+        firn_engine_collect(out, r->engine);
     if (r->tail)
         collect_tail(out, r);
     firn_metrics_gauge(out, "state_age_seconds", "How old the served state may be.",

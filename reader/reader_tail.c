@@ -234,6 +234,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
     db->durable_seqno = batch->batch->first_seqno + batch->batch->count - 1;
     db->applied_seqno = db->durable_seqno;
     db->durable_place = (struct firn_place){batch->place.epoch, batch->place.slot + 1};
+    db->held_bytes = firn_memory_bytes(&r->memory);
     if (batch->batch->log_time_ms > db->log_time_ms)
         db->log_time_ms = batch->batch->log_time_ms;
     r->run_slots++;

@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     int status = firn_main_init(&m, argc, argv);
     if (status >= 0)
         return status;
-    struct firn_writer_user u = {.serving = serving, .ended = ended, .arg = &m};
+    struct firn_writer_user u = {
+        .serving = serving, .ended = ended, .host_info = firn_main_info, .arg = &m};
     struct firn_writer *w = NULL;
     if (firn_writer_create(m.env, m.store, &m.settings, &m.obs, &u, &w) != FIRN_OK) {
         firn_main_complain(&m, "out of memory");

@@ -472,6 +472,9 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->settings = settings;
     w->obs = obs;
     w->user = *user;
+    w->db.host_info = user->host_info;
+    w->db.host_arg = user->arg;
+    firn_db_name(&w->db, settings->node_id);
     w->end_defer.fn = tell_end;
     w->end_defer.arg = w;
     w->shut_defer.fn = shut;

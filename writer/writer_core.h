@@ -26,6 +26,8 @@ struct firn_writer_user {
     void (*serving)(void *arg, uint16_t port);
     /* The end; once. The writer may be freed afterwards, not inside. */
     void (*ended)(void *arg, enum firn_writer_end how, const struct firn_err *err);
+    /* The program's INFO lines of a section; may be NULL. */
+    void (*host_info)(void *arg, const char *section, struct firn_buf *out);
     void *arg;
 };
 

@@ -58,6 +58,8 @@ static void collect(struct firn_metrics_out *out, void *arg)
 {
     struct firn_writer *w = arg;
     struct firn_append_state st = log_state(w);
+    if (w->engine)
+        firn_engine_collect(out, w->engine);
     firn_metrics_gauge(out, "writer_epoch", "Epoch of this writer.", (double)w->epoch, NULL);
     firn_metrics_gauge(out, "fenced", "1 when a newer writer took over.", w->fenced ? 1 : 0, NULL);
     firn_metrics_gauge(out, "log_slots_inflight", "Slots closed and not yet durable.", st.inflight,

@@ -54,6 +54,7 @@ static void slot_closed(void *arg, uint64_t slot)
     struct firn_writer *w = arg;
     firn_memory_slot_ends(&w->memory, (struct firn_place){w->epoch, slot}, w->newest_log_time_ms);
     w->db.open_gate = 0;
+    w->db.held_bytes = firn_memory_bytes(&w->memory) + firn_append_unacked_bytes(w->append);
     w->last_close_ns = firn_boot_ns(w->db.env);
     firn_writer__maybe_freeze(w);
 }

@@ -14,6 +14,9 @@
 
 struct firn_db;
 
+/* Name the node: node_id (cut to fit) and a random run_id. db->env is set. */
+void firn_db_name(struct firn_db *db, const char *node_id);
+
 /* How the writer takes a write now. */
 enum firn_admit {
     FIRN_ADMIT_OK,
@@ -82,7 +85,11 @@ struct firn_db {
     char node_id[64];
     char run_id[41];
     uint8_t db_id[16];
-    const char *busy_why;       /* text behind -KVBUSY when admit says BUSY */
+    const char *busy_why; /* text behind -KVBUSY when admit says BUSY */
+    uint64_t held_bytes;  /* memory the role holds: memtables, batches */
+    /* The program's own INFO lines ("cpu", "memory"): only it can ask the system. May be NULL. */
+    void (*host_info)(void *arg, const char *section, struct firn_buf *out);
+    void *host_arg;
     struct firn_err view_error; /* why reload_view failed, "" = it did not */
 
     struct firn_view *view; /* current, the role's reference */

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <stdio.h>
+
 static const char *role_name(void *arg)
 {
     const struct firn_engine *e = arg;
@@ -166,4 +168,17 @@ enum firn_status firn_engine_reload(struct firn_engine *e)
 struct firn_server *firn_engine_server(struct firn_engine *e)
 {
     return e->server;
+}
+
+void firn_db_name(struct firn_db *db, const char *node_id)
+{
+    static const char digit[] = "0123456789abcdef";
+    uint8_t random[20];
+    firn_random(db->env, random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++) {
+        db->run_id[2 * i] = digit[random[i] >> 4];
+        db->run_id[2 * i + 1] = digit[random[i] & 15];
+    }
+    db->run_id[40] = '\0';
+    (void)snprintf(db->node_id, sizeof db->node_id, "%s", node_id);
 }

@@ -42,6 +42,8 @@ static void from_role(struct info *in, const char *section)
     struct firn_db *db = in->e->db;
     if (in->st == FIRN_OK && db->vt->info)
         db->vt->info(db, section, in->out);
+    if (in->st == FIRN_OK && db->host_info)
+        db->host_info(db->host_arg, section, in->out);
 }
 
 static void info_server(struct info *in)
@@ -73,7 +75,8 @@ static void info_memory(struct info *in)
     const struct firn_db *db = in->e->db;
     const struct firn_lsm_stats *l = firn_lsm_stats_of(db->lsm);
     uint64_t clients = firn_server_stats(in->e->server)->buffer_bytes;
-    number(in, "used_memory", l->cache_bytes + l->pinned_bytes + clients);
+    number(in, "used_memory", l->cache_bytes + l->pinned_bytes + clients + db->held_bytes);
+    number(in, "firn_held_bytes", db->held_bytes);
     number(in, "maxmemory", db->settings->memory_bytes);
     line(in, "maxmemory_policy:noeviction");
     number(in, "firn_cache_bytes", l->cache_bytes);

@@ -154,20 +154,42 @@ static unsigned count_entries(const char *path)
     return n > 3 ? n - 3 : 0; /* ".", ".." and the one that reads */
 }
 
+/* Resident bytes of this process; 0 when the kernel does not say. */
+static uint64_t resident_bytes(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    unsigned long long size, pages = 0;
+    if (!f)
+        return 0;
+    if (fscanf(f, "%llu %llu", &size, &pages) != 2)
+        pages = 0;
+    (void)fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void firn_main_info(void *arg, const char *section, struct firn_buf *out)
+{
+    struct rusage u;
+    (void)arg;
+    if (strcmp(section, "memory") == 0) {
+        (void)!firn_buf_printf(out, "used_memory_rss:%llu\r\n",
+                               (unsigned long long)resident_bytes());
+    } else if (strcmp(section, "server") == 0) {
+        (void)!firn_buf_printf(out, "process_id:%ld\r\n", (long)getpid());
+    } else if (strcmp(section, "cpu") == 0 && getrusage(RUSAGE_SELF, &u) == 0) {
+        (void)!firn_buf_printf(out, "used_cpu_sys:%.6f\r\nused_cpu_user:%.6f\r\n",
+                               seconds(&u.ru_stime), seconds(&u.ru_utime));
+    }
+}
+
 void firn_main__process_metrics(struct firn_metrics_out *out)
 {
     struct rusage u;
-    long pages = 0;
     if (getrusage(RUSAGE_SELF, &u) == 0)
         firn_metrics_counter_f(out, "process_cpu_seconds_total", "CPU time used.",
                                seconds(&u.ru_utime) + seconds(&u.ru_stime), NULL);
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (f) {
-        if (fscanf(f, "%*d %ld", &pages) == 1)
-            firn_metrics_gauge(out, "process_resident_memory_bytes", "Resident memory.",
-                               (double)pages * (double)sysconf(_SC_PAGESIZE), NULL);
-        (void)fclose(f);
-    }
+    firn_metrics_gauge(out, "process_resident_memory_bytes", "Resident memory.",
+                       (double)resident_bytes(), NULL);
     firn_metrics_gauge(out, "process_open_fds", "Open file descriptors.",
                        count_entries("/proc/self/fd"), NULL);
 }

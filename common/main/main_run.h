@@ -75,6 +75,8 @@ void firn_main_deinit(struct firn_main *m);
 void firn_main_quit(struct firn_main *m, int status);
 /* The program serves: log it and tell the service manager (sd_notify's protocol). */
 void firn_main_serving(struct firn_main *m, uint16_t port);
+/* INFO's lines that only the system knows ("cpu", "memory"); arg is the struct firn_main. */
+void firn_main_info(void *arg, const char *section, struct firn_buf *out);
 /* One clear line on stderr. */
 void firn_main_complain(const struct firn_main *m, const char *text);
 #endif
