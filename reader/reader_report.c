@@ -59,7 +59,7 @@ static void collect(struct firn_metrics_out *out, void *arg)
         firn_engine_collect(out, r->engine);
     if (r->tail)
         collect_tail(out, r);
-    firn_metrics_gauge(out, "state_age_seconds", "How old the served state may be.",
+    firn_metrics_gauge(out, "served_state_age_seconds", "How old the state in use may be.",
                        (double)state_age_ns(r) / (double)FIRN_SEC, NULL);
     firn_metrics_hist(out, "probe_seconds", "What a probe of the log's end took.", &r->probe_time,
                       NULL);

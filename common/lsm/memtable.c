@@ -266,8 +266,15 @@ int64_t firn_memtable_live(const struct firn_memtable *m, struct firn_slice star
         return m->live;
     double high = end.len ? firn_memtable__tree_rank(&m->tree, end) : 1;
     double share = high - firn_memtable__tree_rank(&m->tree, start);
-    /* What is pending is taken to lie as the rest does. */
-    if (m->tree.keys == 0)
-        share = 1;
+    /* What is pending beside a large tree is taken to lie as that does; beside a small one it
+     * counts. */
+    if (m->tree.keys < FIRN_MT_PENDING_MAX && m->keys > 0) {
+        double in = share * (double)m->tree.keys;
+        for (size_t i = 0; i < m->npending; i++) {
+            struct firn_slice key = firn_mt_key_slice(m->pending[i]);
+            in += firn_slice_cmp(key, start) >= 0 && (end.len == 0 || firn_slice_cmp(key, end) < 0);
+        }
+        share = in / (double)(m->tree.keys + m->npending);
+    }
     return share > 0 ? (int64_t)(share * (double)m->live) : 0;
 }
