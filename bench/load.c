@@ -254,8 +254,9 @@ int main(int argc, char **argv)
     if (s != FIRN_OK)
         (void)fprintf(stderr, "firn-load: %s\n", err.text[0] ? err.text : firn_status_name(s));
     const struct load_counts *g = &r.load.got;
-    bool failed =
-        s != FIRN_OK || g->wrong || g->unanswered || (g->errors && !r.load.opt.allow_errors);
+    bool short_verify = r.load.opt.mode == LOAD_VERIFY && g->gets >> r.load.opt.keys_log2 == 0;
+    bool failed = short_verify || s != FIRN_OK || g->wrong || g->unanswered ||
+                  (g->errors && !r.load.opt.allow_errors);
     load_record_deinit(&r.load.record);
     firn_free(r.load.in);
     firn_free(r.conn);

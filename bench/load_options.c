@@ -26,7 +26,8 @@ static const char usage[] =
     "  --set-percent N               of mode mixed: 50\n"
     "  --sequential                  each key once, in order\n"
     "  --fresh                       a GET must show what was acknowledged before it was sent\n"
-    "  --record FILE                 what was written, read at the start, written at the end\n"
+    "  --record FILE                 what was written, read at the start, written at the end;\n"
+    "                                without it mode get accepts whatever write a value is of\n"
     "  --first 'COMMAND'             each connection sends it first; it must answer +OK\n"
     "  --allow-errors                error replies are counted, but no failure\n"
     "  --seed N                      of the random keys\n";
