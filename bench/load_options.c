@@ -1,6 +1,7 @@
 #include "bench/load_options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,115 +63,90 @@ static enum load_mode mode_of(const char *text)
     refuse("mode", text);
 }
 
-enum {
-    MODE = 256,
-    HOST,
-    PORT,
-    CONNS,
-    PIPELINE,
-    KEYS,
-    VALUE,
-    SECONDS,
-    WARMUP,
-    COUNT,
-    RATE,
-    PERCENT,
-    SEQUENTIAL,
-    FRESH,
-    RECORD,
-    FIRST,
-    ALLOW,
-    SEED,
-    HELP
+enum kind { MODE, TEXT, FLAG, U16, U32, U64, REAL };
+
+/* A flag, where its value goes and what it may be. */
+struct flag {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    double low, high;
 };
 
-static const struct option flags[] = {
-    {"mode", required_argument, NULL, MODE},
-    {"host", required_argument, NULL, HOST},
-    {"port", required_argument, NULL, PORT},
-    {"conns", required_argument, NULL, CONNS},
-    {"pipeline", required_argument, NULL, PIPELINE},
-    {"keys-log2", required_argument, NULL, KEYS},
-    {"value-bytes", required_argument, NULL, VALUE},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
-    {"count", required_argument, NULL, COUNT},
-    {"rate", required_argument, NULL, RATE},
-    {"set-percent", required_argument, NULL, PERCENT},
-    {"sequential", no_argument, NULL, SEQUENTIAL},
-    {"fresh", no_argument, NULL, FRESH},
-    {"record", required_argument, NULL, RECORD},
-    {"first", required_argument, NULL, FIRST},
-    {"allow-errors", no_argument, NULL, ALLOW},
-    {"seed", required_argument, NULL, SEED},
-    {"help", no_argument, NULL, HELP},
-    {0},
-};
+#define AT(field) offsetof(struct load_options, field)
 
-static void set(struct load_options *o, int flag, const char *a)
+static const struct flag flags[] = {
+    {"mode", MODE, AT(mode), 0, 0},
+    {"host", TEXT, AT(host), 0, 0},
+    {"port", U16, AT(port), 1, 65535},
+    {"conns", U32, AT(conns), 1, CONNS_MAX},
+    {"pipeline", U32, AT(pipeline), 1, PIPELINE_MAX},
+    {"keys-log2", U32, AT(keys_log2), 0, KEYS_LOG2_MAX},
+    {"value-bytes", U32, AT(value_bytes), VALUE_MIN, VALUE_MAX},
+    {"seconds", REAL, AT(seconds), 0, 1e6},
+    {"warmup", REAL, AT(warmup), 0, 1e6},
+    {"count", U64, AT(count), 1, 1e15},
+    {"rate", REAL, AT(rate), 0.001, 1e9},
+    {"set-percent", U32, AT(set_percent), 0, 100},
+    {"sequential", FLAG, AT(sequential), 0, 0},
+    {"fresh", FLAG, AT(fresh), 0, 0},
+    {"record", TEXT, AT(record), 0, 0},
+    {"first", TEXT, AT(first), 0, 0},
+    {"allow-errors", FLAG, AT(allow_errors), 0, 0},
+    {"seed", U64, AT(seed), 0, 1e15},
+};
+#define FLAGS (sizeof flags / sizeof *flags)
+
+static void set(struct load_options *o, const struct flag *f, const char *text)
 {
-    switch (flag) {
+    void *at = (char *)o + f->offset;
+    switch (f->kind) {
     case MODE:
-        o->mode = mode_of(a);
+        *(enum load_mode *)at = mode_of(text);
         break;
-    case HOST:
-        o->host = a;
+    case TEXT:
+        *(const char **)at = text;
         break;
-    case PORT:
-        o->port = (uint16_t)number("port", a, 1, 65535);
+    case FLAG:
+        *(bool *)at = true;
         break;
-    case CONNS:
-        o->conns = (uint32_t)number("conns", a, 1, CONNS_MAX);
+    case U16:
+        *(uint16_t *)at = (uint16_t)number(f->name, text, f->low, f->high);
         break;
-    case PIPELINE:
-        o->pipeline = (uint32_t)number("pipeline", a, 1, PIPELINE_MAX);
+    case U32:
+        *(uint32_t *)at = (uint32_t)number(f->name, text, f->low, f->high);
         break;
-    case KEYS:
-        o->keys_log2 = (uint32_t)number("keys-log2", a, 0, KEYS_LOG2_MAX);
+    case U64:
+        *(uint64_t *)at = (uint64_t)number(f->name, text, f->low, f->high);
         break;
-    case VALUE:
-        o->value_bytes = (uint32_t)number("value-bytes", a, VALUE_MIN, VALUE_MAX);
+    case REAL:
+        *(double *)at = number(f->name, text, f->low, f->high);
         break;
-    case SECONDS:
-        o->seconds = number("seconds", a, 0, 1e6);
-        break;
-    case WARMUP:
-        o->warmup = number("warmup", a, 0, 1e6);
-        break;
-    case COUNT:
-        o->count = (uint64_t)number("count", a, 1, 1e15);
-        break;
-    case RATE:
-        o->rate = number("rate", a, 0.001, 1e9);
-        break;
-    case PERCENT:
-        o->set_percent = (uint32_t)number("set-percent", a, 0, 100);
-        break;
-    case SEQUENTIAL:
-        o->sequential = true;
-        break;
-    case FRESH:
-        o->fresh = true;
-        break;
-    case RECORD:
-        o->record = a;
-        break;
-    case FIRST:
-        o->first = a;
-        break;
-    case ALLOW:
-        o->allow_errors = true;
-        break;
-    case SEED:
-        o->seed = (uint64_t)number("seed", a, 0, 1e15);
-        break;
-    case HELP:
-        (void)fputs(usage, stdout);
-        exit(0);
-    default:
-        (void)fputs(usage, stderr);
-        exit(USAGE_EXIT);
     }
+}
+
+static void parse_flags(struct load_options *o, int argc, char **argv)
+{
+    struct option known[FLAGS + 2] = {{0}};
+    int at;
+    for (size_t i = 0; i < FLAGS; i++)
+        known[i] =
+            (struct option){.name = flags[i].name,
+                            .has_arg = flags[i].kind == FLAG ? no_argument : required_argument};
+    known[FLAGS].name = "help";
+    for (int got; (got = getopt_long(argc, argv, "", known, &at)) != -1;) {
+        if (got != 0) {
+            (void)fputs(usage, stderr);
+            exit(USAGE_EXIT);
+        }
+        if (at == (int)FLAGS) {
+            (void)fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        }
+        set(o, &flags[at], optarg);
+    }
+    if (optind < argc)
+        refuse("argument", argv[optind]);
 }
 
 void load_options_parse(struct load_options *o, int argc, char **argv)
@@ -186,11 +162,7 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
         .seconds = 10,
         .seed = 1,
     };
-    int flag;
-    while ((flag = getopt_long(argc, argv, "", flags, NULL)) != -1)
-        set(o, flag, optarg);
-    if (optind < argc)
-        refuse("argument", argv[optind]);
+    parse_flags(o, argc, argv);
     if (o->mode == LOAD_VERIFY) {
         if (!o->record)
             refuse("record", "");
