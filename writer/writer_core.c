@@ -324,6 +324,8 @@ static void opened(struct firn_manifest_create *c)
         s = firn_settings_from_manifest(w->settings, c->manifest->pb->settings);
     if (s == FIRN_OK && !clock_agrees(w, &err))
         s = FIRN_INVALID;
+    if (s == FIRN_OK)
+        s = firn_engine_can_listen(&w->db, &err);
     if (s != FIRN_OK) {
         fail(w, s, &err, "opening the database");
         return;

@@ -95,28 +95,83 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     return FIRN_OK;
 }
 
+/* The next address of `bind` into addr; false at the end. */
+static bool next_address(const char **at, char addr[64], enum firn_status *st, struct firn_err *err)
+{
+    struct firn_slice word;
+    if (!firn_conf_word(at, &word))
+        return false;
+    if (word.len >= 64) {
+        *st = firn_fail(err, FIRN_INVALID, "bind: '%.*s' is no address", (int)word.len,
+                        (const char *)word.data);
+        return false;
+    }
+    memcpy(addr, word.data, word.len);
+    addr[word.len] = '\0';
+    return true;
+}
+
+/* Nobody can come by an IPv6 address on a machine without IPv6, so that it is in the default does
+ * no harm. */
+static bool no_such_family(const char *addr, enum firn_status st)
+{
+    return st == FIRN_ABSENT && strchr(addr, ':') != NULL;
+}
+
 enum firn_status firn_engine_listen(struct firn_engine *e, uint16_t *port, struct firn_err *err)
 {
     const struct firn_settings *s = e->db->settings;
     const char *at = s->bind;
-    struct firn_slice word;
+    char addr[64];
     uint16_t want = (uint16_t)s->port;
-    while (firn_conf_word(&at, &word)) {
-        char addr[64];
-        if (word.len >= sizeof addr)
-            return firn_fail(err, FIRN_INVALID, "bind: '%.*s' is no address", (int)word.len,
-                             (const char *)word.data);
-        memcpy(addr, word.data, word.len);
-        addr[word.len] = '\0';
-        enum firn_status st = firn_server_listen(e->server, addr, want, &want, err);
-        if (st != FIRN_OK) {
-            firn_server_unlisten(e->server);
-            return st;
-        }
+    unsigned had = 0;
+    enum firn_status st = FIRN_OK;
+    while (next_address(&at, addr, &st, err)) {
+        struct firn_err why = {0};
+        st = firn_server_listen(e->server, addr, want, &want, &why);
+        if (st == FIRN_OK)
+            had++;
+        else if (!no_such_family(addr, st) || (had == 0 && *at == '\0'))
+            return firn_fail(err, st, "%s", why.text);
+        st = FIRN_OK;
     }
+    if (st != FIRN_OK || had == 0)
+        return firn_fail(err, st == FIRN_OK ? FIRN_INVALID : st, "bind: no address to listen on");
     e->port = want; /* port 0: the first address found one, the others take the same */
     *port = want;
     return FIRN_OK;
+}
+
+static enum firn_status refuse(void *arg, struct firn_sock *sock, const char *peer, bool loopback,
+                               struct firn_sock_user *user)
+{
+    (void)arg;
+    (void)sock;
+    (void)peer;
+    (void)loopback;
+    (void)user;
+    return FIRN_INVALID;
+}
+
+enum firn_status firn_engine_can_listen(const struct firn_db *db, struct firn_err *err)
+{
+    const struct firn_net *net = db->env->net;
+    const char *at = db->settings->bind;
+    char addr[64];
+    enum firn_status st = FIRN_OK;
+    while (st == FIRN_OK && next_address(&at, addr, &st, err)) {
+        struct firn_listener l = {.accept = refuse};
+        struct firn_err why = {0};
+        uint16_t port;
+        st = net->vt->listen(net->ctx, addr, (uint16_t)db->settings->port, &l, &port, &why);
+        if (st == FIRN_OK)
+            net->vt->unlisten(net->ctx, &l);
+        else if (no_such_family(addr, st))
+            st = FIRN_OK;
+        else
+            (void)firn_fail(err, st, "%s", why.text);
+    }
+    return st;
 }
 
 void firn_engine_free(struct firn_engine *e)

@@ -13,6 +13,11 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
 /* Listen as the settings say (bind, port). Gives the port listened on. */
 enum firn_status firn_engine_listen(struct firn_engine *e, uint16_t *port,
                                     struct firn_err *err) FIRN_MUST_USE;
+/* Could firn_engine_listen succeed now? Listens and lets go again. A writer asks before it claims
+ * the database: a port that is taken must not be found out after the writer that serves was fenced.
+ */
+enum firn_status firn_engine_can_listen(const struct firn_db *db,
+                                        struct firn_err *err) FIRN_MUST_USE;
 /* Close all connections after sending what may be sent; free. NULL-safe. */
 void firn_engine_free(struct firn_engine *e);
 

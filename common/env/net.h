@@ -33,7 +33,8 @@ struct firn_listener {
 
 struct firn_net_vt {
     /* Listen on a numeric address ("127.0.0.1", "::1") and port (0 = any free; *port_out says
-     * which). On failure says why in err: INVALID (address), DENIED, CONFLICT (in use). */
+     * which). On failure says why in err: INVALID (no address), ABSENT (not one
+     * of this machine), DENIED, CONFLICT (in use). */
     enum firn_status (*listen)(void *ctx, const char *addr, uint16_t port, struct firn_listener *l,
                                uint16_t *port_out, struct firn_err *err);
     void (*unlisten)(void *ctx, struct firn_listener *l);

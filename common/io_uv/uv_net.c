@@ -341,7 +341,7 @@ static enum firn_status listen_failed(struct firn_err *err, const char *what, co
     else if (e == EACCES || e == EPERM)
         s = FIRN_DENIED;
     else if (e == EADDRNOTAVAIL || e == EAFNOSUPPORT)
-        s = FIRN_INVALID;
+        s = FIRN_ABSENT;
     return firn_fail(err, s, "cannot %s %s port %u: %s", what, addr, port, strerror(e));
 }
 
