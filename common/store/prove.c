@@ -235,6 +235,19 @@ static void first(struct proof *p)
     put(p, FIRN_OS_IF_ABSENT, NULL, p->a, on_first);
 }
 
+/* The end of the log is a name that is missing: a store that says "forbidden" there, for want of a
+ * right, would let a writer claim the database and then fail it. */
+static void on_missing(struct firn_store_op *op)
+{
+    struct proof *p = op->arg;
+    if (op->status == FIRN_ABSENT)
+        first(p);
+    else if (op->status == FIRN_OK)
+        refuse(p, "finds an object under a name that was never used");
+    else
+        fail(p, "asking for an object that is missing", op->status);
+}
+
 /* Stores that are known to limit writes on one name (PERFORMANCE.md, store facts). */
 static uint32_t name_limit(const char *url)
 {
@@ -267,5 +280,5 @@ void firn_store_prove(struct firn_store *s,
     p->dialect.checksum_crc32c = s->env->store->is_remote;
     p->dialect.name_writes_per_sec = name_limit(s->env->store->url);
     p->deadline_ns = firn_boot_ns(s->env) + PROOF_NS;
-    first(p);
+    get(p, on_missing);
 }

@@ -105,7 +105,7 @@ double firn_store_dollars(const struct firn_store *s);
  * compactor */
 /* Prove under probe/<nonce> that the store keeps its promises, find its dialect, tell it to the
  * adapter and hand it to done(status, dialect, err): OK; DENIED, INVALID … as met; INVALID with a
- * clear line when the store ignores conditions. Cleans up its object. About 8 requests, at most 30
+ * clear line when the store ignores conditions. Cleans up its object. About 9 requests, at most 30
  * s. err is empty on OK; it and dialect are borrowed for the call. */
 void firn_store_prove(struct firn_store *s,
                       void (*done)(void *arg, enum firn_status status,

@@ -55,7 +55,7 @@ static void test_good_store(void **state)
         assert_int_equal(v.dialect.if_match_bare, o.if_match_bare);
         assert_int_equal(v.dialect.delete_many, !o.no_delete_many);
         assert_int_equal(v.err.text[0], '\0');
-        assert_true(firn_fake_requests(f.w, FIRN_OS_OPS) <= 11);
+        assert_true(firn_fake_requests(f.w, FIRN_OS_OPS) <= 12);
         assert_int_equal(firn_fake_count(f.w, ""), 0); /* it cleans up */
         fix_close(&f);
     }
@@ -87,9 +87,16 @@ static void test_bad_stores(void **state)
     struct fix f;
     struct verdict v;
     fix_open(&f, &(struct firn_fake_options){0}, NULL);
-    FIX_SCRIPT(&f, FIRN_FAKE_DENIED);
+    FIX_SCRIPT(&f, FIRN_FAKE_DENIED); /* what is missing is hidden */
     assert_int_equal(prove(&f, &v), FIRN_DENIED);
     assert_non_null(strstr(v.err.text, "denied"));
+    assert_non_null(strstr(v.err.text, "missing"));
+    assert_int_equal(firn_fake_requests(f.w, FIRN_OS_PUT), 0);
+    fix_close(&f);
+    fix_open(&f, &(struct firn_fake_options){0}, NULL);
+    FIX_SCRIPT(&f, FIRN_FAKE_CLEAN, FIRN_FAKE_DENIED); /* writing is forbidden */
+    assert_int_equal(prove(&f, &v), FIRN_DENIED);
+    assert_non_null(strstr(v.err.text, "creating"));
     fix_close(&f);
 }
 
@@ -106,7 +113,7 @@ static void test_prove_in_trouble(void **state)
                                              .err_409 = 60000,
                                              .refused = 30000,
                                              .loser_500 = 100000,
-                                             .short_read = 60000};
+                                             .short_read = 30000};
         o.if_match_bare = seed % 3 == 0;
         o.ignores_if_match = seed % 5 == 0;
         struct fix f;
