@@ -9,6 +9,8 @@
 
 /* Between two looks for a database that is not there yet, or a store that does not answer. */
 #define OPEN_RETRY_NS (1 * FIRN_SEC)
+/* A look that takes longer is told of, and begun anew. */
+#define OPEN_READ_NS (10 * FIRN_SEC)
 /* How long an ending reader waits for its last replies to leave, beside shutdown-timeout. */
 #define FAILED_DRAIN_NS (1 * FIRN_SEC)
 #define IDLE_WAIT_NS (5 * FIRN_MS)
@@ -109,8 +111,12 @@ static void opened(struct firn_manifest_read *mr)
     struct firn_err err = mr->err;
     enum firn_status s = mr->status;
     if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN) {
-        firn_log_event(&r->obs->log, FIRN_LOG_INFO, "no database yet", "status=%s url=%s",
-                       firn_status_name(s), r->db.env->store->url);
+        if (s == FIRN_ABSENT)
+            firn_log_event(&r->obs->log, FIRN_LOG_INFO, "no database yet", "url=%s",
+                           r->db.env->store->url);
+        else
+            firn_log_event(&r->obs->log, FIRN_LOG_WARN, "the store does not answer",
+                           "url=%s why=%s", r->db.env->store->url, err.text);
         firn_timer_start(r->db.env, &r->open_retry, OPEN_RETRY_NS);
         return;
     }
@@ -136,7 +142,7 @@ static void open_due(void *arg)
 {
     struct firn_reader *r = arg;
     memset(&r->open_read, 0, sizeof r->open_read);
-    r->open_read.deadline_ns = firn_boot_ns(r->db.env) + 30 * FIRN_SEC;
+    r->open_read.deadline_ns = firn_boot_ns(r->db.env) + OPEN_READ_NS;
     r->open_read.done = opened;
     r->open_read.arg = r;
     firn_manifest_read(r->mnode, &r->open_read);

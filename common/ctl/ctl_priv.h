@@ -65,7 +65,7 @@ void firn_ctl__fail(struct firn_ctl *c, const char *fmt, ...) FIRN_PRINTF(2, 3);
 void firn_ctl__fail_memory(struct firn_ctl *c);
 
 /* --- ctl_io.c: submit, and go on with then(c), which looks at c->op.status */
-#define CTL_DEADLINE_NS (60 * FIRN_SEC) /* of one request, with all its retries */
+#define CTL_DEADLINE_NS (30 * FIRN_SEC) /* of one request, with all its retries */
 
 /* `length` 0: the whole object, of at most `max` bytes. */
 void firn_ctl__get(struct firn_ctl *c, const char *key, uint64_t offset, uint64_t length,
