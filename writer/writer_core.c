@@ -56,6 +56,7 @@ static void shut(void *arg)
     firn_timer_stop(w->db.env, &w->slow_timer);
     firn_timer_stop(w->db.env, &w->halt_timer);
     firn_defer_cancel(w->db.env, &w->probe.begin);
+    firn_writer__flush_cancel(w);
     firn_append_free(w->append);
     w->append = NULL;
     firn_takeover_free(w->takeover);

@@ -182,6 +182,13 @@ static void build_run(struct firn_job *job)
     firn_flush_build_run(&f->build);
 }
 
+void firn_writer__flush_cancel(struct firn_writer *w)
+{
+    struct flush *f = w->flush;
+    for (size_t i = 0; f && f->uploading && i < f->build.count; i++)
+        firn_store_upload_cancel(w->db.store, &f->upload[i].u);
+}
+
 static void flush_start(struct firn_writer *w, const struct firn_memory_part *part)
 {
     struct flush *f = firn_calloc(1, sizeof *f);

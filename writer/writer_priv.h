@@ -150,6 +150,8 @@ void firn_writer__flush_init(struct firn_writer *w);
 void firn_writer__maybe_freeze(struct firn_writer *w);
 /* Freeze what there is at the next slot boundary, and flush it. */
 void firn_writer__freeze_now(struct firn_writer *w);
+/* The end has come: let go of tables on their way; the flush ends soon. */
+void firn_writer__flush_cancel(struct firn_writer *w);
 /* Begin the next flush if one is due and none is under way. */
 void firn_writer__flush_next(struct firn_writer *w);
 /* Everything written so far is in tables. */

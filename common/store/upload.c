@@ -152,6 +152,10 @@ static void send_part(struct upload *up, struct part *p)
 /* Send what may be sent; when all is there, complete; after an error, abort. */
 static void step(struct upload *up)
 {
+    if (up->cancelled) {
+        struct firn_err err = {"cancelled"};
+        fail(up, FIRN_TRANSIENT, &err);
+    }
     for (int i = 0; i < PARALLEL && up->status == FIRN_OK && up->next < up->parts; i++) {
         if (!up->part[i].busy)
             send_part(up, &up->part[i]);
