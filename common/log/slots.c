@@ -38,6 +38,8 @@ struct firn_slots {
     struct firn_list fetches; /* struct fetch, in slot order from `at` on */
     unsigned count;
     unsigned window;
+    unsigned round_left;  /* batches to come before the window grows */
+    uint64_t run_batches; /* delivered since run() */
     size_t held_bytes;    /* of finished fetches that wait for their turn */
     size_t typical_bytes; /* what one takes: the most of late, fading */
     struct firn_place at;
@@ -162,6 +164,26 @@ static void got(struct firn_store_op *op)
     ready(x);
 }
 
+/* The look-ahead doubles with every round of which every slot was a batch. */
+static void batch_counts(struct firn_slots *f)
+{
+    f->run_batches++;
+    if (--f->round_left > 0)
+        return;
+    f->window = f->window * 2 < f->opt.window_max ? f->window * 2 : f->opt.window_max;
+    f->round_left = f->window;
+}
+
+/* A run met the end. The next is likely to find as many batches as this one did, and a little more
+ * look-ahead than that meets the end within one round trip; an idle log costs one GET. */
+static unsigned next_window(const struct firn_slots *f)
+{
+    uint64_t want = f->run_batches + f->run_batches / 4 + 1;
+    if (want < f->opt.window_first)
+        return f->opt.window_first;
+    return want < f->opt.window_max ? (unsigned)want : f->opt.window_max;
+}
+
 static void hand_over(struct firn_slots *f, struct fetch *x)
 {
     struct firn_slot_result r = {
@@ -183,13 +205,12 @@ static void hand_over(struct firn_slots *f, struct fetch *x)
     if (held_of(x) > f->typical_bytes)
         f->typical_bytes = held_of(x);
     if (x->found == FIRN_FOUND_BATCH) {
-        /* The look-ahead doubles while every slot asked for was a batch. */
         f->at.slot++;
-        f->window = f->window * 2 < f->opt.window_max ? f->window * 2 : f->opt.window_max;
+        batch_counts(f);
     } else {
         let_all_go(f);
         f->running = false;
-        f->window = f->window / 2 > f->opt.window_first ? f->window / 2 : f->opt.window_first;
+        f->window = next_window(f);
     }
     f->on_slot(f->arg, &r);
     fetch_free(x);
@@ -307,6 +328,8 @@ void firn_slots_run(struct firn_slots *f)
     if (f->running)
         return;
     f->running = true;
+    f->run_batches = 0;
+    f->round_left = f->window;
     if (!f->delivering)
         refill(f);
 }

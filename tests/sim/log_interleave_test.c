@@ -429,6 +429,17 @@ static bool last_serves(void *arg)
     return a->serving || a->over;
 }
 
+/* Nobody is still on the way to an epoch: the last writer will be the newest. */
+static bool all_settled(void *arg)
+{
+    struct world *x = arg;
+    for (int i = 0; i < WRITERS; i++) {
+        if (!x->actor[i].serving && !x->actor[i].over)
+            return false;
+    }
+    return true;
+}
+
 static void stop_done(void *arg)
 {
     *(bool *)arg = true;
@@ -507,6 +518,7 @@ static uint64_t run_seed(uint64_t seed, struct world *x)
     firn_fake_run_for(x->w, 16 * FIRN_SEC);
     /* The store heals, and a last writer reads the log as it has become. */
     memset(&firn_fake_options(x->w)->faults, 0, sizeof o.faults);
+    assert_true(firn_fake_run_until(x->w, all_settled, x, 600 * FIRN_SEC));
     struct actor *last = &x->actor[WRITERS];
     last->last = true;
     begin(last);
