@@ -63,7 +63,8 @@ static void make_run(struct run *r, unsigned which, enum firn_codec codec)
     for (uint64_t i = 0; i < ENTRIES; i++) {
         char key[20];
         uint8_t value[VALUE_BYTES];
-        int n = snprintf(key, sizeof key, "\x10%015llu", (unsigned long long)(i * 2 + which));
+        unsigned long long id = i * 2ULL + which;
+        int n = snprintf(key, sizeof key, "\x10%015llu", id);
         fill_value(value, i);
         struct firn_entry e = {firn_slice_of(key, (size_t)n), firn_slice_of(value, VALUE_BYTES),
                                i * 2 + which, 0, FIRN_RECORD_PUT};

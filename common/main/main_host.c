@@ -18,17 +18,20 @@
 
 /* --- memory */
 
-/* The number in a one-line file, 0 when there is none ("max"). */
-static uint64_t number_in(const char *path)
+/* The nth number (from 0) of a one-line file; 0 when there is none ("max"). */
+static uint64_t number_in(const char *path, unsigned nth)
 {
+    char line[256];
     FILE *f = fopen(path, "re");
-    unsigned long long n = 0;
     if (!f)
         return 0;
-    if (fscanf(f, "%llu", &n) != 1)
-        n = 0;
+    const char *at = fgets(line, sizeof line, f);
     (void)fclose(f);
-    return n;
+    for (; at && nth > 0; nth--) {
+        at = strchr(at, ' ');
+        at = at ? at + 1 : NULL;
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
 }
 
 uint64_t firn_main__memory(void)
@@ -37,7 +40,7 @@ uint64_t firn_main__memory(void)
     static const char *const cgroup[] = {"/sys/fs/cgroup/memory.max",                    /* v2 */
                                          "/sys/fs/cgroup/memory/memory.limit_in_bytes"}; /* v1 */
     for (size_t i = 0; i < sizeof cgroup / sizeof cgroup[0]; i++) {
-        uint64_t n = number_in(cgroup[i]);
+        uint64_t n = number_in(cgroup[i], 0);
         if (n && n < limit)
             limit = n;
     }
@@ -154,17 +157,10 @@ static unsigned count_entries(const char *path)
     return n > 3 ? n - 3 : 0; /* ".", ".." and the one that reads */
 }
 
-/* Resident bytes of this process; 0 when the kernel does not say. */
+/* Resident bytes of this process: the second number of statm is in pages (proc(5)). */
 static uint64_t resident_bytes(void)
 {
-    FILE *f = fopen("/proc/self/statm", "re");
-    unsigned long long size, pages = 0;
-    if (!f)
-        return 0;
-    if (fscanf(f, "%llu %llu", &size, &pages) != 2)
-        pages = 0;
-    (void)fclose(f);
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return number_in("/proc/self/statm", 1) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void firn_main_info(void *arg, const char *section, struct firn_buf *out)
