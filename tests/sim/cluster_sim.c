@@ -32,7 +32,7 @@
 #define CALM_NS (20 * FIRN_SEC)
 #define SETTLE_NS (120 * FIRN_SEC)
 #define FRESH_NS (1 * FIRN_SEC) /* the other freshness */
-#define SEEDS_DEFAULT 10
+#define SEEDS_DEFAULT 12
 
 enum role { ROLE_WRITER, ROLE_READER, ROLE_COMPACTOR };
 
@@ -482,7 +482,7 @@ static void client_think(struct client *c)
         c->head = c->tail = c->sent = 0;
         bool writer = c->node->role == ROLE_WRITER && !x->calm;
         uint64_t n = rnd(x, 4) ? 1 : 1 + rnd(x, QUEUE_MAX - 1);
-        if (rnd(x, 60) == 0 && !x->calm) {
+        if (rnd(x, x->cut ? 3 : 12) == 0 && !x->calm) {
             client_lost(c); /* another node, perhaps */
             return;
         }
@@ -729,7 +729,7 @@ static void strike(struct sim *x)
 {
     struct node *n = pick(x, (enum role)rnd(x, 3));
     mend(x);
-    switch (n ? rnd(x, 8) : 8) {
+    switch (n ? rnd(x, 10) : 10) {
     case 0:
         node_kill(n);
         break;
@@ -741,11 +741,15 @@ static void strike(struct sim *x)
         firn_fake_node_freeze(n->net.node);
         x->frozen = n;
         break;
-    case 4:
+    case 4: /* cut off from the store, not from its clients … */
+    case 8:
         firn_fake_node_cut(n->net.node, true);
         x->cut = n;
+        if (n->role == ROLE_WRITER) /* … who do not know that it is fenced, nor does it */
+            (void)node_start(x, ROLE_WRITER);
         break;
     case 5:
+    case 9:
         (void)node_start(x, ROLE_WRITER); /* a second one takes over */
         break;
     case 6:
