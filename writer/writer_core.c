@@ -175,8 +175,6 @@ static void begin_serving(struct firn_writer *w)
     firn_writer__idle_touch(w);
     firn_writer__watch_l0(w);
     w->user.serving(w->user.arg, w->port);
-    if (w->stop_wanted)
-        firn_writer_stop(w);
 }
 
 /* The read of the manifest that ends a take-over: epoch and nonce are still ours, or we stop. */
@@ -429,9 +427,8 @@ static void halt_due(void *arg)
 void firn_writer_stop(struct firn_writer *w)
 {
     if (w->state < WRITER_SERVING) {
-        w->stop_wanted = true;
-        if (w->state == WRITER_NEW)
-            firn_writer__finish(w, FIRN_WRITER_STOPPED, NULL);
+        /* Nothing was acknowledged in this epoch. */
+        firn_writer__finish(w, FIRN_WRITER_STOPPED, NULL);
         return;
     }
     if (w->state != WRITER_SERVING)

@@ -120,7 +120,10 @@ static void commit(struct flush *f)
     };
     f->intent.base.done = committed;
     f->intent.base.arg = f;
+    /* Where further memtables wait, every second of manifest-interval brings unflushed-bytes-max
+     * nearer. */
     f->intent.base.urgent = w->state != WRITER_SERVING;
+    f->intent.base.prompt = w->memory.parts > 2;
     firn_manifest_flush(w->mnode, &f->intent);
 }
 

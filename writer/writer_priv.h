@@ -60,7 +60,6 @@ struct firn_writer {
     enum firn_writer_end how;
     struct firn_err err;
     bool fenced; /* the log or the manifest said so */
-    bool stop_wanted;
 
     struct firn_manifest_node *mnode;
     struct firn_manifest *manifest; /* of the current view; our reference */

@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Descriptors beside the clients': the store's connections, listeners, files. */
 #define NOFILE_RESERVE 1024
+/* What a program may take beyond shutdown-timeout. */
+#define OVERDUE_NS (2 * FIRN_SEC)
 #define MMAP_FROM_BYTES (32 << 20)
 #define TRIM_FROM_BYTES (256 << 20)
 
@@ -123,6 +126,15 @@ static void reload_settings(struct firn_main *m)
 
 /* --- signals */
 
+/* Something under way does not end (a store that never answers): whatever it is, nothing
+ * acknowledged depends on this process any more. */
+static void overdue(void *arg)
+{
+    struct firn_main *m = arg;
+    firn_main_complain(m, "did not end within shutdown-timeout; leaving");
+    _exit(FIRN_EXIT_FAILED);
+}
+
 static void on_signal(void *arg, int signo)
 {
     struct firn_main *m = arg;
@@ -135,6 +147,9 @@ static void on_signal(void *arg, int signo)
     m->stopping = true;
     firn_main__notify("STOPPING=1");
     firn_log_event(&m->obs.log, FIRN_LOG_INFO, "stopping", "signal=%d", signo);
+    m->overdue.fn = overdue;
+    m->overdue.arg = m;
+    firn_timer_start(m->env, &m->overdue, m->settings.shutdown_timeout_ns + OVERDUE_NS);
     m->stop(m);
 }
 

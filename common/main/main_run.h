@@ -48,6 +48,7 @@ struct firn_main {
     int argc;
     char **argv;
     bool stopping;
+    struct firn_timer overdue; /* since the signal */
 };
 
 /* A program may put a store of its own between the adapter and the rest (the benches delay requests

@@ -427,12 +427,14 @@ static void look_done(struct firn_manifest_read *r)
 
 /* ---- the machine at rest */
 
-static bool any_urgent(const struct firn_manifest__commit *c)
+/* What the most hasty of the queued intents asks for. */
+static void haste_of(const struct firn_manifest__commit *c, bool *urgent, bool *prompt)
 {
-    for (struct firn_list *at = c->queued.next; at != &c->queued; at = at->next)
-        if (intent_of(at)->urgent)
-            return true;
-    return false;
+    *urgent = *prompt = false;
+    for (struct firn_list *at = c->queued.next; at != &c->queued; at = at->next) {
+        *urgent |= intent_of(at)->urgent;
+        *prompt |= intent_of(at)->prompt;
+    }
 }
 
 /* When the next PUT of `manifest` may begin. */
@@ -440,8 +442,10 @@ static uint64_t allowed_at(const struct firn_manifest_node *n)
 {
     const struct firn_manifest__commit *c = &n->commit;
     uint64_t rate = n->name_rate ? FIRN_SEC / n->name_rate : 0;
-    uint64_t interval = c->lost_race ? 0 : n->options.interval_ns;
-    if (c->last_put_ns == 0 || c->create || any_urgent(c))
+    bool urgent, prompt;
+    haste_of(c, &urgent, &prompt);
+    uint64_t interval = c->lost_race || prompt ? 0 : n->options.interval_ns;
+    if (c->last_put_ns == 0 || c->create || urgent)
         return 0;
     return c->last_put_ns + (interval > rate ? interval : rate);
 }

@@ -22,6 +22,7 @@ struct firn_intent {
     const Firn__Manifest *current;
     enum firn_role role; /* the role that must still be ours (firn_manifest_hold), or NONE */
     bool urgent;         /* not delayed by the interval: claims and releases */
+    bool prompt;         /* not delayed by the interval, but by what the store allows of one name */
 
     /* OK: applied; `manifest` shows it. FENCED: another holds the role, and it was not applied.
      * UNCERTAIN: the node was stopped while a PUT may yet land: what the intent refers to is not to
