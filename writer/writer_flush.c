@@ -33,6 +33,9 @@ struct flush {
     bool upload_failed;
     Firn__Table **refs;
     struct firn_flush_intent intent;
+    uint64_t watermark; /* behind its own tables: those built ahead are still to be committed */
+    bool ready;         /* built */
+    bool dropped;       /* built ahead for a flush that failed: free it when its job is done */
 };
 
 static void flush_free(struct flush *f)
@@ -44,11 +47,29 @@ static void flush_free(struct flush *f)
     firn_free(f);
 }
 
+/* What was built ahead is not wanted any more: its turn comes anew, under new numbers. */
+static void drop_ahead(struct firn_writer *w)
+{
+    struct flush *f = w->ahead;
+    if (!f)
+        return;
+    w->ahead = NULL;
+    if (!f->ready) {
+        f->dropped = true;
+        return;
+    }
+    flush_free(f);
+    firn_writer__settled(w);
+}
+
 /* The flush is over, one way or the other; true: the writer goes on. */
 static bool flush_over(struct flush *f)
 {
     struct firn_writer *w = f->w;
-    w->flush = NULL;
+    if (w->flush == f)
+        w->flush = NULL;
+    else
+        w->ahead = NULL;
     flush_free(f);
     bool live = writer_live(w);
     firn_writer__settled(w);
@@ -62,6 +83,7 @@ static void give_up(struct flush *f, const char *doing, enum firn_status s,
     w->flush_failures++;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "flush failed", "doing=%s status=%s why=%s", doing,
                    firn_status_name(s), err ? err->text : "");
+    drop_ahead(w);
     if (flush_over(f))
         firn_timer_start(w->db.env, &w->flush_retry, RETRY_NS);
 }
@@ -114,7 +136,7 @@ static void commit(struct flush *f)
         .end = f->part.end,
         .seqno = f->part.last_seqno,
         .log_time_ms = f->part.log_time_ms,
-        .watermark = w->next_table,
+        .watermark = f->watermark,
         .tables = f->refs,
         .ntables = f->build.count,
     };
@@ -147,19 +169,15 @@ static void uploaded(struct firn_store_upload *u)
     give_up(f, "upload", FIRN_TRANSIENT, NULL); /* the writer is ending */
 }
 
-static void built(struct firn_job *job)
+static void flush_ahead(struct firn_writer *w);
+
+static void upload(struct flush *f)
 {
-    struct flush *f = job->arg;
     struct firn_writer *w = f->w;
-    if (f->build.status != FIRN_OK || !writer_live(w)) {
-        give_up(f, "build", f->build.status, NULL);
-        return;
-    }
     if (f->build.count == 0) {
         commit(f); /* nothing for a table: the floor alone moves */
         return;
     }
-    w->next_table += f->build.count;
     f->upload = firn_calloc(f->build.count, sizeof *f->upload);
     f->refs = firn_calloc(f->build.count, sizeof(Firn__Table *));
     if (!f->upload || !f->refs) {
@@ -177,6 +195,28 @@ static void built(struct firn_job *job)
         u->u.arg = u;
         firn_store_upload(w->db.store, &u->u);
     }
+    flush_ahead(w);
+}
+
+static void built(struct firn_job *job)
+{
+    struct flush *f = job->arg;
+    struct firn_writer *w = f->w;
+    bool failed = f->build.status != FIRN_OK || !writer_live(w);
+    if (f->dropped) {
+        flush_free(f);
+        firn_writer__settled(w);
+    } else if (failed && f == w->ahead) {
+        (void)flush_over(f); /* its turn comes anew */
+    } else if (failed) {
+        give_up(f, "build", f->build.status, NULL);
+    } else {
+        f->ready = true;
+        w->next_table += f->build.count;
+        f->watermark = w->next_table;
+        if (f == w->flush)
+            upload(f);
+    }
 }
 
 static void build_run(struct firn_job *job)
@@ -188,17 +228,17 @@ static void build_run(struct firn_job *job)
 void firn_writer__flush_cancel(struct firn_writer *w)
 {
     struct flush *f = w->flush;
+    drop_ahead(w);
     for (size_t i = 0; f && f->uploading && i < f->build.count; i++)
         firn_store_upload_cancel(w->db.store, &f->upload[i].u);
 }
 
-static void flush_start(struct firn_writer *w, const struct firn_memory_part *part)
+/* Begin to build; NULL when memory is short. */
+static struct flush *flush_start(struct firn_writer *w, const struct firn_memory_part *part)
 {
     struct flush *f = firn_calloc(1, sizeof *f);
-    if (!f) {
-        firn_timer_start(w->db.env, &w->flush_retry, RETRY_NS);
-        return;
-    }
+    if (!f)
+        return NULL;
     f->w = w;
     f->part = *part;
     firn_memtable_ref(part->table);
@@ -216,19 +256,47 @@ static void flush_start(struct firn_writer *w, const struct firn_memory_part *pa
     f->build.table_bytes = w->settings->table_bytes;
     f->build.max_seqno = UINT64_MAX; /* every slot in it is durable */
     f->job = (struct firn_job){.run = build_run, .done = built, .arg = f};
-    w->flush = f;
     w->pending++;
     firn_exec(w->db.env, &f->job);
+    return f;
+}
+
+/* Only slots known durable enter a table. */
+static bool flushable(const struct firn_writer *w, const struct firn_memory_part *p)
+{
+    return firn_place_cmp(p->end, w->db.durable_place) <= 0;
+}
+
+/* While one flush uploads and commits, the next one's tables are built: its numbers begin behind
+ * those of the one before, which are known by then. */
+static void flush_ahead(struct firn_writer *w)
+{
+    const struct firn_memory_part *second = &w->memory.part[1];
+    if (!w->ahead && w->flush && w->flush->ready && w->memory.parts > 2 && flushable(w, second))
+        w->ahead = flush_start(w, second);
 }
 
 void firn_writer__flush_next(struct firn_writer *w)
 {
-    if (w->flush || !writer_live(w) || firn_timer_running(&w->flush_retry))
+    if (!writer_live(w) || firn_timer_running(&w->flush_retry))
         return;
+    if (w->flush) {
+        flush_ahead(w);
+        return;
+    }
     struct firn_memory_part *p = firn_memory_oldest_frozen(&w->memory);
-    /* Only slots known durable enter a table. */
-    if (p && firn_place_cmp(p->end, w->db.durable_place) <= 0)
-        flush_start(w, p);
+    if (w->ahead && (!p || w->ahead->part.table != p->table))
+        drop_ahead(w);
+    if (w->ahead) {
+        w->flush = w->ahead;
+        w->ahead = NULL;
+        if (w->flush->ready)
+            upload(w->flush);
+    } else if (p && flushable(w, p)) {
+        w->flush = flush_start(w, p);
+        if (!w->flush)
+            firn_timer_start(w->db.env, &w->flush_retry, RETRY_NS);
+    }
 }
 
 static void freeze(struct firn_writer *w);
