@@ -1,0 +1,112 @@
+/* Inside the simulation of a cluster: nodes and chaos (cluster_sim.c), clients and what they check
+ * (cluster_client.c). */
+#ifndef FIRN_TESTS_SIM_CLUSTER_SIM_H
+#define FIRN_TESTS_SIM_CLUSTER_SIM_H
+
+#include "testing.h"
+#include "compactor/compactor_core.h"
+#include "conf/conf.h"
+#include "reader/reader_core.h"
+#include "unit/resp_fake_net.h"
+#include "writer/writer_core.h"
+#define CLIENTS 10
+#define GROUPS 3 /* of each client: two keys that are written together */
+#define NODES_MAX 128
+#define QUEUE_MAX 24
+#define GRAVES_MAX 64
+#define WRITES_MAX 8192 /* of a group in a run */
+#define ACKS_MAX 64
+#define RUN_NS (100 * FIRN_SEC)
+#define CALM_NS (20 * FIRN_SEC)
+#define SETTLE_NS (120 * FIRN_SEC)
+#define FRESH_NS (1 * FIRN_SEC) /* the other freshness */
+#define SEEDS_DEFAULT 12
+
+enum role { ROLE_WRITER, ROLE_READER, ROLE_COMPACTOR };
+
+struct node {
+    struct sim *x;
+    enum role role;
+    struct fake net;
+    struct firn_store *store;
+    struct firn_settings settings;
+    struct firn_obs obs;
+    union {
+        struct firn_writer *writer;
+        struct firn_reader *reader;
+        struct firn_compactor *compactor;
+    } core;
+    bool serving, ending, over, freed;
+    unsigned n;
+};
+
+enum op_kind { OP_SETUP, OP_SET, OP_DEL, OP_READ, OP_INCR, OP_INCR_READ, OP_SETNX, OP_UNSET };
+
+struct op {
+    enum op_kind kind;
+    unsigned client, group; /* whose */
+    uint64_t n;             /* SET, DEL: its number */
+    uint64_t floor;         /* READ: what must be seen */
+};
+
+/* A group of keys as its only writer knows it: write n is a SET of the number n or a DEL. */
+struct group {
+    uint64_t sent, acked, seen;
+    uint8_t is_del[WRITES_MAX / 8];
+    struct {
+        uint64_t at_ns, n;
+    } ack[ACKS_MAX]; /* a ring */
+    size_t acks;
+};
+
+struct client {
+    struct sim *x;
+    unsigned id;
+    struct node *node; /* connected to, or NULL */
+    struct firn_sock *sock;
+    uint64_t freshness_ns;
+    struct op queue[QUEUE_MAX];
+    size_t head, tail;
+    size_t sent; /* of the queue's bytes, all or nothing: ops [head, sent) were handed over */
+    struct firn_buf out;
+    uint64_t next_ns;
+    struct group group[GROUPS];
+    uint64_t incr_min, incr_max; /* what its counter may be */
+    int unique;                  /* its SETNX key: 0 absent, 1 there, -1 not known */
+};
+
+/* A socket whose client has gone; its node is to hear of that, and closes it. */
+struct grave {
+    struct node *node;
+    struct firn_sock *sock;
+    bool told;
+};
+
+struct sim {
+    uint64_t seed;
+    struct grave grave[GRAVES_MAX];
+    struct firn_fake_world *w;
+    struct node *node[NODES_MAX];
+    unsigned nodes;
+    struct client client[CLIENTS];
+    uint64_t chaos_ns, thaw_ns;
+    struct node *frozen, *cut;
+    bool calm; /* no more chaos, clients only read */
+    uint64_t acked, reads, fresh_reads, conditions, unknown, refused, fences, starts;
+};
+
+uint64_t sim_rnd(struct sim *x, uint64_t n);
+uint64_t sim_now_ns(const struct sim *x);
+void sim_wrong(const struct sim *x, const struct client *c, const char *what, uint64_t got,
+               uint64_t want);
+void sim_bury(struct sim *x, struct node *n, struct firn_sock *sock);
+struct node *sim_pick(struct sim *x, enum role role);
+void sim_client_connect(struct client *c);
+void sim_client_lost(struct client *c);
+void sim_client_step(struct client *c);
+void sim_client_replies(struct client *c);
+struct op *sim_enqueue(struct client *c, enum op_kind kind);
+void sim_say(struct client *c, const char *fmt, ...) FIRN_PRINTF(2, 3);
+void sim_client_deliver(struct client *c);
+
+#endif
