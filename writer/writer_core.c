@@ -131,12 +131,16 @@ static void fail(struct firn_writer *w, enum firn_status s, const struct firn_er
         firn_writer__finish(w, FIRN_WRITER_FAILED, &e);
 }
 
-static void role_lost(void *arg, enum firn_role role)
+void firn_writer__role_lost(struct firn_writer *w)
 {
-    struct firn_writer *w = arg;
-    (void)role;
     struct firn_err err = {"the manifest names another writer: a newer one took over"};
     firn_writer__fence(w, &err);
+}
+
+static void role_lost(void *arg, enum firn_role role)
+{
+    (void)role;
+    firn_writer__role_lost(arg);
 }
 
 /* --- serving */
@@ -188,7 +192,7 @@ static void confirmed(struct firn_manifest_read *r)
         return;
     }
     if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
-        role_lost(w, FIRN_ROLE_WRITER);
+        firn_writer__role_lost(w);
         return;
     }
     firn_manifest_ref(r->manifest);

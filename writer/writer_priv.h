@@ -118,6 +118,8 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
                          const struct firn_err *err);
 /* A newer writer serves. */
 void firn_writer__fence(struct firn_writer *w, const struct firn_err *err);
+/* The same, because a manifest says so. */
+void firn_writer__role_lost(struct firn_writer *w);
 /* A flush was committed: while stopping, go on with it. */
 void firn_writer__step_out(struct firn_writer *w);
 /* Something counted in pending has ended. */

@@ -93,8 +93,7 @@ static void read_answered(struct firn_manifest_read *r)
         return;
     }
     if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
-        struct firn_err err = {"the manifest names another writer: a newer one took over"};
-        firn_writer__fence(w, &err);
+        firn_writer__role_lost(w);
         return;
     }
     p->waiting = true;
