@@ -289,6 +289,12 @@ enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry 
 void firn_engine__range_close(struct firn_session *s);
 
 /* ---- write.c */
+/* The way of every record into the log, a command's or the engine's own: apply n records as one
+ * atomic group, in one slot, and tell whoever follows the applied state. Only after admit said OK
+ * in the same turn. Gives the slot's number within the epoch and the seqno of the last record. OK:
+ * nothing can fail any more. LIMIT: memory or batch-bytes-max, nothing was applied. */
+enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_record *rec, size_t n,
+                                  uint64_t *slot, uint64_t *seqno) FIRN_MUST_USE;
 enum firn_status firn_engine__write_ready(struct firn_eval *x) FIRN_MUST_USE;
 /* One PUT (a DEL where the value is empty and `empty-value deletes`), applied at once. INVALID: the
  * key or value is too long, answered. */

@@ -73,13 +73,19 @@ enum firn_status firn_engine__check_value(struct firn_eval *x, uint64_t len)
     return FIRN_INVALID;
 }
 
+enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_record *rec, size_t n,
+                                  uint64_t *slot, uint64_t *seqno)
+{
+    return e->db->vt->apply(e->db, rec, n, slot, seqno);
+}
+
 /* Apply n records as one atomic group and note what the reply waits for. */
 static enum firn_status apply(struct firn_eval *x, const struct firn_record *rec, size_t n)
 {
     struct firn_db *db = x->db;
     struct firn_session *s = x->s;
     uint64_t slot, seqno;
-    enum firn_status st = db->vt->apply(db, rec, n, &slot, &seqno);
+    enum firn_status st = firn_engine__log(x->e, rec, n, &slot, &seqno);
     if (st != FIRN_OK)
         return st;
     x->e->stat.writes++;
