@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -63,10 +64,16 @@ def cpu_seconds(pid):
     return (int(f[11]) + int(f[12])) / TICKS
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Node:
     """A Firn program under way; its store and log lie in the bench's folder."""
 
-    def __init__(self, bench, program, *args, cpu=None, env=None):
+    def __init__(self, bench, program, *args, cpu=None, env=None, prefix=()):
         self.program = program
         self.log_path = os.path.join(bench.dir, f"{program}-{len(bench.nodes)}.log")
         cmd = [os.path.join(bench.bin, program), "--store", "file://" + bench.store, "--http-port", "0", *args]
@@ -74,6 +81,7 @@ class Node:
             cmd += ["--port", "0"]
         if cpu is not None:
             cmd = ["taskset", "-c", str(cpu), *cmd]
+        cmd = [*prefix, *cmd]
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(cmd, stderr=log, env={**os.environ, **(env or {})})
         bench.nodes.append(self)
