@@ -156,6 +156,7 @@ static const struct firn_db_vt db_vt = {
     .reload_view = firn_reader__reload_view,
     .want_place = firn_reader__want_place,
     .place_lost = firn_reader__place_lost,
+    .feed_wanted = firn_reader__feed_wanted,
     .info = firn_reader__info,
 };
 

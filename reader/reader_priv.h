@@ -65,6 +65,7 @@ void firn_reader__probe_hint(struct firn_db *db);
 uint64_t firn_reader__reload_view(struct firn_db *db);
 void firn_reader__want_place(struct firn_db *db, struct firn_place place);
 bool firn_reader__place_lost(struct firn_db *db, struct firn_place place);
+void firn_reader__feed_wanted(struct firn_db *db);
 uint64_t firn_reader__now_ms(struct firn_db *db);
 void firn_reader__tail_init(struct firn_reader *r);
 

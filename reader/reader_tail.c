@@ -142,14 +142,14 @@ static bool memory_long(const struct firn_reader *r)
 static void read_for_view(struct firn_reader *r);
 
 /* Its tables hold everything before its floor, so where we lag behind that we need not read slot by
- * slot. */
+ * slot, but for those who listen to the log: for them the tail goes on where it is. */
 static void take_view(struct firn_reader *r, struct firn_manifest *m)
 {
     struct firn_err err = {0};
     enum firn_status s;
     if (m->version > r->manifest->version && firn_place_cmp(m->floor, firn_tail_at(r->tail)) > 0) {
         s = jump(r, m, &err);
-        if (s == FIRN_OK)
+        if (s == FIRN_OK && !firn_engine_listens(r->engine))
             firn_tail_seek(r->tail, m->floor);
     } else {
         s = see_manifest(r, m, &err);
@@ -219,6 +219,11 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
 {
     struct firn_reader *r = arg;
     struct firn_err err = {0};
+    if (firn_place_cmp(batch->place, r->db.durable_place) < 0) {
+        /* Below the floor of a view that was jumped to: read for those who listen alone. */
+        firn_engine_feed(r->engine, batch->batch, batch->records);
+        return FIRN_OK;
+    }
     if (part_full(r, firn_memory_active(&r->memory)))
         rotate(r);
     /* Nothing goes into a memtable that reads do not see. */
@@ -239,6 +244,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
         db->log_time_ms = batch->batch->log_time_ms;
     r->run_slots++;
     keep_bounds(r);
+    firn_engine_feed(r->engine, batch->batch, batch->records);
     firn_engine_advance(r->engine);
     return FIRN_OK;
 }
@@ -255,6 +261,7 @@ static bool reload(void *arg, struct firn_manifest *m)
     struct firn_err err = {0};
     if (jump(r, m, &err) != FIRN_OK)
         return false;
+    firn_engine_feed_gap(r->engine);
     firn_log_event(&r->obs->log, FIRN_LOG_WARN, "log slots skipped", "why=%s epoch=%llu slot=%llu",
                    "they were collected before this reader read them",
                    (unsigned long long)m->floor.epoch, (unsigned long long)m->floor.slot);
@@ -273,6 +280,24 @@ static bool wants_place(const struct firn_reader *r)
            firn_boot_ns(r->db.env) < r->want_until_ns;
 }
 
+/* Is there a reason to look for new slots without a read that asks for it? */
+static bool polls(const struct firn_reader *r)
+{
+    return wants_place(r) || firn_engine_listens(r->engine);
+}
+
+/* The next look, unless it is set already. */
+static void poll_later(struct firn_reader *r)
+{
+    if (r->state == READER_SERVING && polls(r) && !firn_timer_running(&r->want_timer))
+        firn_timer_start(r->db.env, &r->want_timer, r->settings->tail_interval_ns);
+}
+
+void firn_reader__feed_wanted(struct firn_db *db)
+{
+    poll_later(db->role);
+}
+
 static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
 {
     struct firn_reader *r = arg;
@@ -285,8 +310,7 @@ static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     firn_hist_add(&r->probe_time, firn_boot_ns(db->env) - fresh_ns);
     db->probe_p99_ns = firn_hist_quantile(&r->probe_time, 0.99);
     firn_engine_advance(r->engine);
-    if (r->state == READER_SERVING && wants_place(r) && !firn_timer_running(&r->want_timer))
-        firn_timer_start(db->env, &r->want_timer, r->settings->tail_interval_ns);
+    poll_later(r);
 }
 
 static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool by_manifest)
@@ -366,14 +390,16 @@ bool firn_reader__place_lost(struct firn_db *db, struct firn_place place)
     return firn_seals_behind(&r->seals, place);
 }
 
-/* Somebody still waits for a place, or memory is still full: look again. */
+/* Somebody still waits for a place or listens, or memory is still full: look again. */
 static void want_due(void *arg)
 {
     struct firn_reader *r = arg;
-    if (memory_full(r))
+    if (memory_full(r)) {
         read_for_view(r);
-    else if (wants_place(r))
+    } else if (polls(r)) {
+        r->db.tail_polls++;
         firn_tail_hint(r->tail);
+    }
 }
 
 void firn_reader__tail_init(struct firn_reader *r)

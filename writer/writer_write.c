@@ -59,6 +59,20 @@ static void slot_closed(void *arg, uint64_t slot)
     firn_writer__maybe_freeze(w);
 }
 
+static bool feeds(void *arg)
+{
+    const struct firn_writer *w = arg;
+    return firn_engine_listens(w->engine);
+}
+
+static void slot_records(void *arg, const struct firn_batch_header *header,
+                         struct firn_slice records)
+{
+    struct firn_writer *w = arg;
+    if (w->state < WRITER_ENDING)
+        firn_engine_feed(w->engine, header, records);
+}
+
 static void slots_durable(void *arg, uint64_t slots, uint64_t last_seqno, uint64_t first_sent_ns)
 {
     struct firn_writer *w = arg;
@@ -99,6 +113,8 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
     struct firn_append_user u = {
         .now_ms = closing_time,
         .closed = slot_closed,
+        .listens = feeds,
+        .records = slot_records,
         .durable = slots_durable,
         .stopped = log_lost,
         .arg = w,

@@ -46,6 +46,10 @@ struct firn_db_vt {
      * applied there never became durable and never will. May be NULL: not known. Cheap. */
     bool (*place_lost)(struct firn_db *db, struct firn_place place);
 
+    /* Somebody begins to listen to the log (firn_engine_listens): a reader polls from now on, every
+     * tail-interval, until nobody does. May be NULL: slots come without being asked for. */
+    void (*feed_wanted)(struct firn_db *db);
+
     /* --- writer only; NULL on readers */
     /* May `bytes` of records be taken now? Called before evaluation of a write. */
     enum firn_admit (*admit)(struct firn_db *db, size_t bytes);
@@ -110,6 +114,8 @@ struct firn_db {
     uint64_t open_gate;    /* gate of the open batch if it holds records, else 0 */
     uint64_t last_gate;    /* highest gate ever handed out (open or in flight or durable) */
     uint64_t durable_gate; /* all gates ≤ this are durable */
+
+    uint64_t tail_polls; /* looks for new slots that no read asked for (listeners, tokens) */
 
     uint64_t log_time_ms;    /* newest log_time seen */
     int64_t clock_offset_ms; /* own wall clock minus the store's Date, for metrics */

@@ -75,6 +75,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
         return firn_fail(err, FIRN_LIMIT, "no memory for the engine");
     e->db = db;
     firn_list_init(&e->sessions);
+    firn_list_init(&e->feed);
     firn_list_init(&e->waiting);
     firn_list_init(&e->turning);
     firn_list_init(&e->ahead);

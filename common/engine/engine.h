@@ -3,6 +3,7 @@
 #define FIRN_ENGINE_ENGINE_H
 
 #include "engine/db.h"
+#include "format/batch.h"
 
 struct firn_engine;
 struct firn_server;
@@ -32,6 +33,17 @@ void firn_engine_fence(struct firn_engine *e);
  * passed. */
 void firn_engine_drain(struct firn_engine *e, uint64_t deadline_ns, void (*done)(void *arg),
                        void *arg);
+/* Does anybody listen to the log: subscribers, tracking clients? Roles ask before they keep or hand
+ * over anything for it. O(1). */
+bool firn_engine_listens(const struct firn_engine *e);
+/* A slot became durable: all of its records, borrowed for the call. Roles call it once per slot, in
+ * log order, without gaps while somebody listens, before firn_engine_advance. Nothing without
+ * listeners; else one walk of the records. */
+void firn_engine_feed(struct firn_engine *e, const struct firn_batch_header *header,
+                      struct firn_slice records);
+/* Slots were skipped and will never be fed (PROTOCOL "Tailing and freshness"): subscribers'
+ * connections end, tracking clients forget all. */
+void firn_engine_feed_gap(struct firn_engine *e);
 /* The settings were changed from outside (SIGHUP): hand on what the server keeps for itself. LIMIT.
  */
 enum firn_status firn_engine_reload(struct firn_engine *e) FIRN_MUST_USE;

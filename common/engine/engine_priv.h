@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "engine/cursor_priv.h"
 #include "engine/engine.h"
+#include "engine/feed_priv.h"
 #include "engine/group_priv.h"
 #include "engine/slowlog_priv.h"
 #include "format/event.h"
@@ -142,6 +143,7 @@ struct firn_engine {
     struct firn_server *server;
     struct firn_handler handler;
     struct firn_list sessions;
+    struct firn_list feed;    /* struct firn_feed_listener */
     struct firn_list waiting; /* struct firn_wait, in the order they were parked */
     struct firn_list turning; /* struct firn_wait of kind TURN */
     struct firn_list ahead;   /* struct firn_session with misses to fetch */

@@ -22,9 +22,10 @@ struct slot {
     enum slot_state state;
     struct firn_batch_header header;
     enum firn_codec codec;
-    struct firn_buf raw;    /* until encoded */
+    struct firn_buf raw;    /* until encoded; until durable when kept */
     struct firn_buf object; /* until durable */
     size_t raw_bytes;
+    bool kept; /* somebody listens: its records are told when it is durable */
     uint64_t last_seqno;
     uint64_t opened_ns;     /* boot clock: first record */
     uint64_t first_sent_ns; /* boot clock; 0 = not sent yet */
@@ -118,6 +119,9 @@ static void advance(struct firn_append *a)
         last_seqno = s->last_seqno;
         first_sent = s->first_sent_ns;
         a->unacked_bytes -= s->raw_bytes;
+        if (s->kept)
+            a->user.records(a->user.arg, &s->header, firn_buf_slice(&s->raw));
+        recycle(a, &s->raw);
         *at = NULL;
         slot_free(s);
         a->durable_slots++;
@@ -212,7 +216,8 @@ static void slot_prepare(struct firn_append *a, struct slot *s)
     s->pause.fn = pause_over;
     s->pause.arg = s;
     a->object_bytes += s->object.len;
-    recycle(a, &s->raw);
+    if (!s->kept)
+        recycle(a, &s->raw);
     s->state = SLOT_PAUSED;
     slot_send(s);
 }
@@ -264,6 +269,7 @@ static bool close_open(struct firn_append *a)
     s->header.log_time_ms = a->user.now_ms(a->user.arg);
     s->raw = a->open;
     s->raw_bytes = a->open.len;
+    s->kept = a->user.listens && a->user.listens(a->user.arg);
     s->last_seqno = a->open_seqno + a->open_count - 1;
     s->opened_ns = a->open_since_ns;
     firn_buf_init(&s->object, SIZE_MAX);

@@ -36,6 +36,12 @@ struct firn_append_user {
     /* Slot `slot` has been closed; the next record goes to the next one. Records must not be added
      * in it. */
     void (*closed)(void *arg, uint64_t slot);
+    /* Does anybody want the records of the batch that is being closed? If so they are kept, as they
+     * are, until it is durable; bounded by what may be unacknowledged, of which they are part. May
+     * be NULL: nobody. */
+    bool (*listens)(void *arg);
+    /* A slot whose records were kept is durable: told in slot order, before `durable`. Borrowed. */
+    void (*records)(void *arg, const struct firn_batch_header *header, struct firn_slice records);
     /* All slots below `slots` are durable; the newest seqno among them; and the time before which
      * the newest of them was first sent, its commit being a probe begun then (I6). */
     void (*durable)(void *arg, uint64_t slots, uint64_t last_seqno, uint64_t first_sent_ns);

@@ -200,7 +200,8 @@ static void serve(struct firn_manifest_read *r)
         .inflight_max = (unsigned)(1 + below(a->x, 6)),
         .codec = FIRN_CODEC_LZ4,
     };
-    struct firn_append_user u = {now_ms, closed, durable, stopped, a};
+    struct firn_append_user u = {
+        .now_ms = now_ms, .closed = closed, .durable = durable, .stopped = stopped, .arg = a};
     check_order(&a->seen);
     assert_int_equal(firn_append_create(a->env, a->store, &o, &u, &a->append), FIRN_OK);
     a->serving = true;
