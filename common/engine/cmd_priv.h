@@ -27,6 +27,19 @@ FIRN_HANDLER(incrbyfloat);
 FIRN_HANDLER(append);
 FIRN_HANDLER(setrange);
 FIRN_HANDLER(getrange);
+/* cmd_conditional.c */
+FIRN_HANDLER(delex);
+FIRN_HANDLER(delifeq);
+FIRN_HANDLER(digest);
+/* cmd_increx.c */
+FIRN_HANDLER(increx);
+/* cmd_bit.c */
+FIRN_HANDLER(setbit);
+FIRN_HANDLER(getbit);
+FIRN_HANDLER(bitcount);
+FIRN_HANDLER(bitpos);
+/* cmd_lcs.c */
+FIRN_HANDLER(lcs);
 /* cmd_multi.c */
 FIRN_HANDLER(mget);
 FIRN_HANDLER(mset);

@@ -1,9 +1,7 @@
 /* GET, SET and their kin: one key, its whole value. */
 #include "engine/cmd_priv.h"
+#include "engine/condition_priv.h"
 #include "engine/expire_priv.h"
-#include "engine/text_priv.h"
-
-#include "base/hash.h"
 
 /* ---- GET */
 
@@ -34,40 +32,24 @@ enum firn_status firn_engine__cmd_strlen(struct firn_eval *x)
 
 /* ---- SET */
 
-enum set_condition { SET_ALWAYS, SET_NX, SET_XX, SET_IFEQ, SET_IFNE, SET_IFDEQ, SET_IFDNE };
-
 struct set_options {
-    enum set_condition condition;
+    enum firn_condition condition;
     size_t condition_arg; /* of IFEQ … */
     bool get;
     struct firn_ttl ttl;
 };
 
-static enum set_condition condition_of(const struct firn_eval *x, size_t i)
-{
-    static const struct {
-        const char *word;
-        enum set_condition condition;
-    } known[] = {
-        {"nx", SET_NX},     {"xx", SET_XX},       {"ifeq", SET_IFEQ},
-        {"ifne", SET_IFNE}, {"ifdeq", SET_IFDEQ}, {"ifdne", SET_IFDNE},
-    };
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-        if (firn_engine__arg_is(x, i, known[k].word))
-            return known[k].condition;
-    return SET_ALWAYS;
-}
-
 static enum firn_status parse_set(struct firn_eval *x, struct set_options *o)
 {
     *o = (struct set_options){0};
     for (size_t i = 3; i < x->argc; i++) {
-        enum set_condition condition = condition_of(x, i);
-        if (condition != SET_ALWAYS) {
-            if (o->condition != SET_ALWAYS && (o->condition != condition || condition >= SET_IFEQ))
+        enum firn_condition condition = firn_engine__condition_of(x, i);
+        if (condition != FIRN_IF_ALWAYS) {
+            bool has_arg = firn_engine__condition_has_arg(condition);
+            if (o->condition != FIRN_IF_ALWAYS && (o->condition != condition || has_arg))
                 return firn_engine__syntax_error(x);
             o->condition = condition;
-            if (condition >= SET_IFEQ && ++i >= x->argc)
+            if (has_arg && ++i >= x->argc)
                 return firn_engine__syntax_error(x);
             o->condition_arg = i;
         } else if (firn_engine__arg_is(x, i, "get")) {
@@ -77,44 +59,6 @@ static enum firn_status parse_set(struct firn_eval *x, struct set_options *o)
         }
     }
     return FIRN_OK;
-}
-
-static bool digest_equals(struct firn_slice value, struct firn_slice hex)
-{
-    static const char digit[] = "0123456789abcdef";
-    uint64_t h = firn_xxh3(value.data, value.len);
-    if (hex.len != 16)
-        return false;
-    for (size_t i = 0; i < 16; i++) {
-        uint8_t c = hex.data[i];
-        uint8_t lower = c >= 'A' && c <= 'F' ? (uint8_t)(c | 0x20) : c;
-        if (lower != (uint8_t)digit[(h >> (60 - 4 * i)) & 15])
-            return false;
-    }
-    return true;
-}
-
-/* INTERFACES: on a missing key IFEQ and IFDEQ fail, IFNE and IFDNE hold. */
-static bool condition_holds(enum set_condition condition, bool found, struct firn_slice value,
-                            struct firn_slice arg)
-{
-    switch (condition) {
-    case SET_ALWAYS:
-        return true;
-    case SET_NX:
-        return !found;
-    case SET_XX:
-        return found;
-    case SET_IFEQ:
-        return found && firn_slice_eq(value, arg);
-    case SET_IFNE:
-        return !found || !firn_slice_eq(value, arg);
-    case SET_IFDEQ:
-        return found && digest_equals(value, arg);
-    case SET_IFDNE:
-        return !found || !digest_equals(value, arg);
-    }
-    return false;
 }
 
 /* Put with a time to live that may lie in the past already: then the key is deleted at once. */
@@ -151,13 +95,18 @@ static enum firn_status set_with_options(struct firn_eval *x)
         return st;
     struct firn_entry old = {0};
     bool found = false;
-    if (o.condition != SET_ALWAYS || o.get || o.ttl.option == FIRN_TTL_KEEP) {
+    if (o.condition != FIRN_IF_ALWAYS || o.get || o.ttl.option == FIRN_TTL_KEEP) {
         st = firn_engine__get(x, x->argv[1], &old);
         if (st != FIRN_OK && st != FIRN_ABSENT)
             return st;
         found = st == FIRN_OK;
     }
-    if (!condition_holds(o.condition, found, old.value, x->argv[o.condition_arg])) {
+    bool holds;
+    st = firn_engine__condition_holds(x, o.condition, found ? &old.value : NULL,
+                                      x->argv[o.condition_arg], &holds);
+    if (st != FIRN_OK)
+        return st;
+    if (!holds) {
         st = firn_engine__noop(x);
         if (st == FIRN_OK)
             reply_old(x, found && o.get, &old);

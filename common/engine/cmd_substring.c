@@ -1,28 +1,6 @@
 /* Parts of a value: APPEND, SETRANGE, GETRANGE. */
 #include "engine/cmd_priv.h"
 
-#define KEEP_VALUE_BYTES (64u << 10) /* of the scratch value, from one command to the next */
-
-/* The scratch value with room for len bytes, not filled in; INVALID with the error appended when
- * such a value may not be. */
-static enum firn_status scratch(struct firn_eval *x, uint64_t len, uint8_t **out)
-{
-    if (len > x->db->settings->value_max_bytes)
-        return firn_engine__data_error(x, "ERR string exceeds maximum allowed size (value-max)");
-    struct firn_buf *b = &x->e->value;
-    b->max = (size_t)x->db->settings->value_max_bytes;
-    b->len = 0;
-    enum firn_status st = firn_buf_reserve(b, (size_t)len);
-    *out = b->data;
-    return st;
-}
-
-static void scratch_done(struct firn_eval *x)
-{
-    if (x->e->value.cap > KEEP_VALUE_BYTES)
-        firn_buf_clear(&x->e->value);
-}
-
 enum firn_status firn_engine__cmd_append(struct firn_eval *x)
 {
     struct firn_entry old = {0};
@@ -34,17 +12,15 @@ enum firn_status firn_engine__cmd_append(struct firn_eval *x)
         old = (struct firn_entry){0};
     size_t len = old.value.len + add.len;
     uint8_t *to = NULL;
-    st = scratch(x, len, &to);
+    st = firn_engine__scratch(x, old.value, len, &to);
     if (st != FIRN_OK)
         return st;
-    if (old.value.len)
-        memcpy(to, old.value.data, old.value.len);
     if (add.len)
         memcpy(to + old.value.len, add.data, add.len);
     st = firn_engine__put(x, x->argv[1], firn_slice_of(to, len), old.expiry_ms, FIRN_EVENT_APPEND);
     if (st == FIRN_OK)
         firn_reply_i64(x->out, (int64_t)len);
-    scratch_done(x);
+    firn_engine__scratch_done(x);
     return st;
 }
 
@@ -70,11 +46,9 @@ enum firn_status firn_engine__cmd_setrange(struct firn_eval *x)
     uint64_t end = (uint64_t)offset + part.len;
     size_t len = end > old.value.len ? (size_t)end : old.value.len;
     uint8_t *to = NULL;
-    st = scratch(x, end > old.value.len ? end : old.value.len, &to);
+    st = firn_engine__scratch(x, old.value, end > old.value.len ? end : old.value.len, &to);
     if (st != FIRN_OK)
         return st;
-    if (old.value.len)
-        memcpy(to, old.value.data, old.value.len);
     if (len > old.value.len)
         memset(to + old.value.len, 0, len - old.value.len);
     memcpy(to + offset, part.data, part.len);
@@ -82,7 +56,7 @@ enum firn_status firn_engine__cmd_setrange(struct firn_eval *x)
         firn_engine__put(x, x->argv[1], firn_slice_of(to, len), old.expiry_ms, FIRN_EVENT_SETRANGE);
     if (st == FIRN_OK)
         firn_reply_i64(x->out, (int64_t)len);
-    scratch_done(x);
+    firn_engine__scratch_done(x);
     return st;
 }
 

@@ -328,6 +328,14 @@ enum firn_status firn_engine__noop_i64(struct firn_eval *x, int64_t v) FIRN_MUST
 /* firn_engine__noop, then null. */
 enum firn_status firn_engine__noop_null(struct firn_eval *x) FIRN_MUST_USE;
 
+/* ---- scratch.c */
+/* Room for a value of len bytes that begins with `old` (len ≥ old.len); the rest is not filled in.
+ * Of one use at a time, good until firn_engine__scratch_done. INVALID with the error appended: such
+ * a value may not be. LIMIT. */
+enum firn_status firn_engine__scratch(struct firn_eval *x, struct firn_slice old, uint64_t len,
+                                      uint8_t **out) FIRN_MUST_USE;
+void firn_engine__scratch_done(struct firn_eval *x);
+
 /* ---- engine.c */
 /* Hand the server those settings that it keeps for itself. LIMIT: memory. */
 enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_USE;

@@ -19,6 +19,25 @@ const char *firn_event_name(unsigned code)
         [FIRN_EVENT_COPY_TO] = "copy_to",
         [FIRN_EVENT_SETBIT] = "setbit",
         [FIRN_EVENT_SET_EXPIRE] = "set",
+        [FIRN_EVENT_INCRBY_EXPIRE] = "incrby",
+        [FIRN_EVENT_INCRBY_PERSIST] = "incrby",
+        [FIRN_EVENT_INCRBYFLOAT_EXPIRE] = "incrbyfloat",
+        [FIRN_EVENT_INCRBYFLOAT_PERSIST] = "incrbyfloat",
     };
     return code < sizeof name / sizeof name[0] ? name[code] : NULL;
+}
+
+const char *firn_event_second_name(unsigned code)
+{
+    switch (code) {
+    case FIRN_EVENT_SET_EXPIRE:
+    case FIRN_EVENT_INCRBY_EXPIRE:
+    case FIRN_EVENT_INCRBYFLOAT_EXPIRE:
+        return "expire";
+    case FIRN_EVENT_INCRBY_PERSIST:
+    case FIRN_EVENT_INCRBYFLOAT_PERSIST:
+        return "persist";
+    default:
+        return NULL;
+    }
 }

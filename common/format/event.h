@@ -20,12 +20,19 @@ enum firn_event {
     FIRN_EVENT_COPY_TO = 12,
     FIRN_EVENT_SETBIT = 13,
     FIRN_EVENT_SET_EXPIRE = 14, /* SET with a time to live: the events set and expire */
-    FIRN_EVENT_PUBLISH = 32,    /* of PUBLISH records: an ordinary channel */
-    FIRN_EVENT_SPUBLISH = 33,   /* a shard channel */
+    /* INCREX that also sets or removes the time to live: two events each */
+    FIRN_EVENT_INCRBY_EXPIRE = 15,
+    FIRN_EVENT_INCRBY_PERSIST = 16,
+    FIRN_EVENT_INCRBYFLOAT_EXPIRE = 17,
+    FIRN_EVENT_INCRBYFLOAT_PERSIST = 18,
+    FIRN_EVENT_PUBLISH = 32,  /* of PUBLISH records: an ordinary channel */
+    FIRN_EVENT_SPUBLISH = 33, /* a shard channel */
 };
 
-/* Redis's name of the event ("incrby"); NULL for NONE, the PUBLISH codes and unknown ones.
- * SET_EXPIRE gives its first event, "set". */
+/* Redis's name of the event ("incrby"), of the first one for codes that stand for two; NULL for
+ * NONE, the PUBLISH codes and unknown ones. */
 const char *firn_event_name(unsigned code);
+/* The name of the second event ("expire" of SET_EXPIRE); NULL for codes that stand for one. */
+const char *firn_event_second_name(unsigned code);
 
 #endif

@@ -268,11 +268,15 @@ void firn_reply_push(struct firn_reply *r, size_t n)
 void firn_reply_double(struct firn_reply *r, double v)
 {
     char p[32];
-    size_t n = firn_format_double(p, v);
+    firn_reply_double_text(r, firn_slice_of(p, firn_format_double(p, v)));
+}
+
+void firn_reply_double_text(struct firn_reply *r, struct firn_slice text)
+{
     if (r->resp >= 3)
-        line(r, ',', p, n);
+        line(r, ',', (const char *)text.data, text.len);
     else
-        firn_reply_bulk(r, firn_slice_of(p, n));
+        firn_reply_bulk(r, text);
 }
 
 void firn_reply_bool(struct firn_reply *r, bool v)

@@ -49,7 +49,9 @@ void firn_reply_map(struct firn_reply *r, size_t pairs);
 void firn_reply_set(struct firn_reply *r, size_t n);
 void firn_reply_push(struct firn_reply *r, size_t n);
 void firn_reply_double(struct firn_reply *r, double v); /* shortest text that reads back as v */
-void firn_reply_bool(struct firn_reply *r, bool v);     /* :0 :1 or #f #t */
+/* The same for a number of another kind, given as its text. */
+void firn_reply_double_text(struct firn_reply *r, struct firn_slice text);
+void firn_reply_bool(struct firn_reply *r, bool v); /* :0 :1 or #f #t */
 void firn_reply_verbatim(struct firn_reply *r, const char ext[3], struct firn_slice s);
 void firn_reply_bignum(struct firn_reply *r, const char *digits);
 

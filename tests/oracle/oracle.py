@@ -219,6 +219,24 @@ class Stream:
     def keys(self, name, most=4):
         return [name] + [self.key() for _ in range(self.r.randrange(1, most))]
 
+    def bit_offset(self):
+        return self.r.choice([b"0", b"1", b"5", b"7", b"8", b"14", b"63", b"64", b"100", b"-1", b"4294967296", b"x", b""])
+
+    def bit_range(self, least):
+        r = self.r
+        n = r.choice([0, 2, 3]) if least == 2 else r.choice([0, 1, 2, 3])
+        words = [r.choice(COUNTS) for _ in range(min(n, 2))]
+        if n == 3:
+            words.append(self.case(r.choice([b"BIT", b"BYTE", b"BIT", b"BYTE", b"BITS"])))
+        return words + self.maybe(0.02, b"1")
+
+    def lcs(self):
+        r = self.r
+        words = self.maybe(0.3, b"LEN") + self.maybe(0.5, b"IDX") + self.maybe(0.3, b"WITHMATCHLEN")
+        if r.random() < 0.3:
+            words += [b"MINMATCHLEN", r.choice(COUNTS)]
+        return [b"LCS", self.key(), self.key()] + [self.case(w) for w in words] + self.maybe(0.02, b"BAD")
+
     def command(self):
         r = self.r
         k, v = self.key, self.value
@@ -235,6 +253,11 @@ class Stream:
             (4, lambda: [r.choice([b"GETRANGE", b"SUBSTR"]), k(), r.choice(COUNTS), r.choice(COUNTS)]),
             (4, lambda: [b"SETRANGE", k(), r.choice([b"0", b"1", b"7", b"1000", b"-1", b"x", b"99999999999"]),
                          v()]),
+            (4, lambda: [b"SETBIT", k(), self.bit_offset(), r.choice([b"0", b"1", b"1", b"2", b"x"])]),
+            (3, lambda: [b"GETBIT", k(), self.bit_offset()]),
+            (4, lambda: [b"BITCOUNT", k()] + self.bit_range(2)),
+            (4, lambda: [b"BITPOS", k(), r.choice([b"0", b"1", b"0", b"1", b"2", b"x"])] + self.bit_range(1)),
+            (4, self.lcs),
             (2, lambda: [b"SETNX", k(), v()]), (2, lambda: [b"SETEX", k(), self.far(), v()]),
             (2, lambda: [b"PSETEX", k(), r.choice([b"1000000", b"0", b"-1", b"x"]), v()]),
             (3, lambda: [b"GETSET", k(), v()]), (2, lambda: [b"GETDEL", k()]), (3, self.getex),
