@@ -323,11 +323,7 @@ static void claim(struct firn_compactor *c)
 {
     c->state = COMPACTOR_CLAIMING;
     firn_random(c->env, c->nonce.byte, sizeof c->nonce.byte);
-    firn__dialect__init(&c->dialect_pb);
-    c->dialect_pb.if_match_bare = c->dialect.if_match_bare;
-    c->dialect_pb.delete_many = c->dialect.delete_many;
-    c->dialect_pb.checksum_crc32c = c->dialect.checksum_crc32c;
-    c->dialect_pb.name_writes_per_sec = c->dialect.name_writes_per_sec;
+    firn_dialect_to_manifest(&c->dialect, &c->dialect_pb);
     c->claim.claim = (struct firn_claim){
         .role = FIRN_ROLE_COMPACTOR,
         .process_nonce = c->nonce,

@@ -20,11 +20,11 @@ enum firn_status firn_compactor__gc_create(struct firn_compactor *c)
     struct compactor_gc *g = firn_calloc(1, sizeof *g);
     if (!g)
         return FIRN_LIMIT;
-    struct firn_collector_options o = {
+    struct firn_garbage_options o = {
         .table_grace_ns = c->settings->table_grace_ns,
         .pin_ttl_ns = c->settings->pin_ttl_ns,
     };
-    enum firn_status s = firn_collector_create(&o, &g->collector);
+    enum firn_status s = firn_garbage_create(&o, &g->collector);
     if (s != FIRN_OK) {
         firn_free(g);
         return s;
@@ -73,7 +73,7 @@ void firn_compactor__gc_free(struct firn_compactor *c)
     firn_buf_clear(&g->deleted);
     firn_buf_clear(&g->chain);
     firn_buf_clear(&g->checkpoints);
-    firn_collector_free(g->collector);
+    firn_garbage_free(g->collector);
     firn_free(g);
     c->gc = NULL;
 }
@@ -271,7 +271,7 @@ static enum firn_status judge_all(struct compactor_gc *g, const struct firn_buf 
         struct firn_seen seen = {firn_slice_str(o[i].name), o[i].etag};
         bool is_seal = o[i].size == FIRN_SEAL_BYTES;
         if (!is_garbage(g, o[i].name) &&
-            firn_collector_judge(g->collector, &seen, is_seal, false) == FIRN_DELETE)
+            firn_garbage_judge(g->collector, &seen, is_seal, false) == FIRN_DELETE)
             s = doom(g, o[i].name);
     }
     return s;
@@ -289,7 +289,7 @@ static enum firn_status judge_garbage(struct compactor_gc *g)
         char text[FIRN_NAME_MAX];
         firn_name_table(text, firn_id_short(&g->manifest->db), &t);
         struct firn_seen seen = {firn_slice_str(text), {NULL, 0}};
-        if (firn_collector_judge(g->collector, &seen, false, false) != FIRN_DELETE)
+        if (firn_garbage_judge(g->collector, &seen, false, false) != FIRN_DELETE)
             continue;
         struct firn_slice name = firn_arena_copy(&g->arena, firn_slice_of(text, strlen(text) + 1));
         s = name.data ? doom(g, (const char *)name.data) : FIRN_LIMIT;
@@ -312,7 +312,7 @@ static enum firn_status begin_pass(struct compactor_gc *g)
         .chain_whole = g->chain_whole,
         .now_ns = firn_boot_ns(g->c->env),
     };
-    return firn_collector_begin(g->collector, &pass);
+    return firn_garbage_begin(g->collector, &pass);
 }
 
 static void delete_next(struct compactor_gc *g);
@@ -324,7 +324,7 @@ void firn_compactor__gc_judge(struct compactor_gc *g)
         s = judge_garbage(g);
         if (s == FIRN_OK)
             s = judge_all(g, &g->objects);
-        firn_collector_end(g->collector);
+        firn_garbage_end(g->collector);
     }
     struct firn_err err = {"judging objects: memory is short"};
     if (s != FIRN_OK) {

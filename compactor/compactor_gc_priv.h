@@ -25,7 +25,7 @@ struct gc_single {
 
 struct compactor_gc {
     struct firn_compactor *c;
-    struct firn_collector *collector;
+    struct firn_garbage_collector *collector;
     bool cancelled;
     struct firn_store_op op;              /* the one request under way … */
     void (*then)(struct compactor_gc *g); /* … and what follows it */

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "lsm/merge.h"
+#include "manifest/settings.h"
 
 #include <inttypes.h>
 
@@ -295,19 +296,6 @@ static enum firn_status fill_source(struct compactor_merge *j, struct source *s)
     return FIRN_OK;
 }
 
-static enum firn_codec table_codec(const struct firn_settings *s)
-{
-    switch ((enum firn_conf_codec)s->codec) {
-    case FIRN_CONF_CODEC_ZSTD:
-        return FIRN_CODEC_ZSTD;
-    case FIRN_CONF_CODEC_NONE:
-        return FIRN_CODEC_NONE;
-    case FIRN_CONF_CODEC_LZ4:
-        break;
-    }
-    return FIRN_CODEC_LZ4;
-}
-
 static struct firn_table_options table_options(const struct compactor_merge *j)
 {
     const struct firn_compactor *c = j->c;
@@ -324,7 +312,7 @@ static struct firn_table_options table_options(const struct compactor_merge *j)
         .created_ms = firn_wall_ms(c->env),
         .block_bytes = (uint32_t)c->settings->block_bytes,
         .filter_bits = j->plan.bottom ? FIRN_FILTER_BITS_BOTTOM : FIRN_FILTER_BITS_L0,
-        .codec = table_codec(c->settings),
+        .codec = firn_settings_codec(c->settings),
         .hash_index = true,
     };
 }

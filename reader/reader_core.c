@@ -76,13 +76,7 @@ void firn_reader_stop(struct firn_reader *r)
 
 static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, struct firn_err *err)
 {
-    const Firn__Dialect *d = m->pb->dialect;
-    struct firn_os_dialect dialect = {
-        .if_match_bare = d->if_match_bare,
-        .delete_many = d->delete_many,
-        .checksum_crc32c = d->checksum_crc32c,
-        .name_writes_per_sec = d->name_writes_per_sec,
-    };
+    struct firn_os_dialect dialect = firn_dialect_from_manifest(m->pb->dialect);
     uint64_t given = r->settings->unflushed_bytes_max;
     bool asked = firn_conf_origin_of(r->settings, "unflushed-bytes-max") != FIRN_CONF_DEFAULT;
     if (asked && given < m->pb->settings->unflushed_bytes_max)

@@ -366,11 +366,7 @@ static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *
     firn_manifest_set_name_rate(w->mnode, d->name_writes_per_sec);
     set_state(w, WRITER_OPENING);
     firn_settings_to_manifest(w->settings, &w->new_settings);
-    firn__dialect__init(&w->new_dialect);
-    w->new_dialect.if_match_bare = d->if_match_bare;
-    w->new_dialect.delete_many = d->delete_many;
-    w->new_dialect.checksum_crc32c = d->checksum_crc32c;
-    w->new_dialect.name_writes_per_sec = d->name_writes_per_sec;
+    firn_dialect_to_manifest(d, &w->new_dialect);
     w->create.settings = &w->new_settings;
     w->create.dialect = &w->new_dialect;
     w->create.done = opened;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "lsm/flush_build.h"
+#include "manifest/settings.h"
 
 #include <inttypes.h>
 
@@ -250,7 +251,7 @@ static struct flush *flush_start(struct firn_writer *w, const struct firn_memory
         .created_ms = firn_wall_ms(w->db.env),
         .block_bytes = (uint32_t)w->settings->block_bytes,
         .filter_bits = FIRN_FILTER_BITS_L0,
-        .codec = firn_writer__codec(w),
+        .codec = firn_settings_codec(w->settings),
         .hash_index = true,
     };
     f->build.table_bytes = w->settings->table_bytes;

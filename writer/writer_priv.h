@@ -131,7 +131,6 @@ static inline bool writer_live(const struct firn_writer *w)
 }
 
 /* --- writer_write.c */
-enum firn_codec firn_writer__codec(const struct firn_writer *w);
 enum firn_status firn_writer__open_log(struct firn_writer *w);
 enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes);
 enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,

@@ -1,6 +1,7 @@
 #include "writer/writer_priv.h"
 
 #include "base/assert.h"
+#include "manifest/settings.h"
 
 #include <inttypes.h>
 
@@ -8,18 +9,6 @@
  * SLOW_BYTES_PER_WINDOW to nothing at l0-refuse, counted in windows of SLOW_WINDOW_NS. */
 #define SLOW_WINDOW_NS (100 * FIRN_MS)
 #define SLOW_BYTES_PER_WINDOW (2 * 1024 * 1024)
-
-enum firn_codec firn_writer__codec(const struct firn_writer *w)
-{
-    switch (w->settings->codec) {
-    case FIRN_CONF_CODEC_ZSTD:
-        return FIRN_CODEC_ZSTD;
-    case FIRN_CONF_CODEC_NONE:
-        return FIRN_CODEC_NONE;
-    default:
-        return FIRN_CODEC_LZ4;
-    }
-}
 
 uint64_t firn_writer__now_ms(struct firn_db *db)
 {
@@ -108,7 +97,7 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
         .batch_bytes = w->settings->wal_batch_bytes,
         .batch_bytes_max = w->settings->batch_bytes_max,
         .inflight_max = (unsigned)w->settings->wal_inflight,
-        .codec = firn_writer__codec(w),
+        .codec = firn_settings_codec(w->settings),
     };
     struct firn_append_user u = {
         .now_ms = closing_time,

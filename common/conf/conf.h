@@ -14,6 +14,9 @@ enum firn_conf_role {
     FIRN_CONF_CTL = 8,
 };
 
+/* "writer", "reader", "compactor", "firnctl"; role is one enum firn_conf_role. Static. */
+const char *firn_conf_role_name(unsigned role);
+
 enum firn_conf_type {
     FIRN_CONF_BOOL, /* yes | no */
     FIRN_CONF_INT,  /* decimal */

@@ -58,7 +58,4 @@ static inline size_t firn_conf__index(const struct firn_conf_def *d)
     return (size_t)(d - firn_conf__table);
 }
 
-/* "writer", … of one role bit. */
-const char *firn_conf__role_name(unsigned role);
-
 #endif

@@ -97,7 +97,7 @@ static enum firn_status check_place(struct load *l, const struct firn_conf_def *
 {
     if (p->origin == FIRN_CONF_FLAG && !(d->roles & (unsigned)l->role))
         return firn_fail(l->err, FIRN_INVALID, "%s: the %s has no such setting", p->text,
-                         firn_conf__role_name(l->role));
+                         firn_conf_role_name(l->role));
     if (p->origin == FIRN_CONF_FILE && (d->flags & FIRN_CONF_FLAG_ONLY))
         return firn_fail(l->err, FIRN_INVALID, "%s: %s cannot be set in a file", p->text, d->name);
     if (!plain_secret)

@@ -203,7 +203,7 @@ const struct firn_conf_def *firn_conf_find(struct firn_slice name)
     return NULL;
 }
 
-const char *firn_conf__role_name(unsigned role)
+const char *firn_conf_role_name(unsigned role)
 {
     switch (role) {
     case FIRN_CONF_WRITER:

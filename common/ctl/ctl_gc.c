@@ -26,7 +26,7 @@ struct gc {
     struct firn_manifest_node *node;
     struct firn_manifest_read read;
     struct firn_manifest *manifest; /* M, referenced */
-    struct firn_collector *collector;
+    struct firn_garbage_collector *collector;
     struct firn_arena arena;
     struct firn_buf objects;     /* struct gc_object each, pins last */
     struct firn_buf pins;        /* struct firn_pin_seen each */
@@ -62,7 +62,7 @@ void firn_ctl__gc_free(struct firn_ctl *c)
     firn_buf_clear(&g->pins);
     firn_buf_clear(&g->chain);
     firn_arena_clear(&g->arena);
-    firn_collector_free(g->collector);
+    firn_garbage_free(g->collector);
     firn_manifest_unref(g->manifest);
     firn_manifest_node_free(g->node);
     firn_free(g);
@@ -146,7 +146,7 @@ static void report(struct firn_ctl *c)
     for (size_t i = 0; i < objects(g); i++) {
         const struct gc_object *o = object(g, i);
         struct firn_seen seen = {firn_slice_str(o->name), {NULL, 0}};
-        bool later = firn_collector_judge(g->collector, &seen, o->size == FIRN_SEAL_BYTES, false) ==
+        bool later = firn_garbage_judge(g->collector, &seen, o->size == FIRN_SEAL_BYTES, false) ==
                      FIRN_DELETE;
         enum outcome how = o->now ? GC_DELETE : later ? GC_WAIT : GC_KEEP;
         g->count[how]++;
@@ -189,7 +189,7 @@ static enum firn_status begin_pass(struct gc *g, uint64_t now_ns)
         .chain_whole = g->chain_whole,
         .now_ns = now_ns,
     };
-    return firn_collector_begin(g->collector, &pass);
+    return firn_garbage_begin(g->collector, &pass);
 }
 
 /* Every pin as if it had been renewed. */
@@ -207,11 +207,11 @@ static void judge(struct firn_ctl *c)
     for (size_t i = 0; s == FIRN_OK && i < objects(g); i++) {
         struct gc_object *o = object(g, i);
         struct firn_seen seen = {firn_slice_str(o->name), {NULL, 0}};
-        o->now = firn_collector_judge(g->collector, &seen, o->size == FIRN_SEAL_BYTES, false) ==
+        o->now = firn_garbage_judge(g->collector, &seen, o->size == FIRN_SEAL_BYTES, false) ==
                  FIRN_DELETE;
     }
     if (s == FIRN_OK) {
-        firn_collector_end(g->collector);
+        firn_garbage_end(g->collector);
         renew_pins(g);
         s = begin_pass(g, LATER_NS);
     }
@@ -221,7 +221,7 @@ static void judge(struct firn_ctl *c)
     }
     report_kept(c);
     report(c);
-    firn_collector_end(g->collector);
+    firn_garbage_end(g->collector);
     firn_manifest_node_stop(g->node, stopped, c);
 }
 
@@ -414,14 +414,14 @@ static void listed(struct firn_ctl *c)
 void firn_ctl__gc(struct firn_ctl *c)
 {
     struct firn_manifest_options mo = {.interval_ns = 0};
-    struct firn_collector_options co = {
+    struct firn_garbage_options co = {
         .table_grace_ns = c->settings->table_grace_ns,
         .pin_ttl_ns = c->settings->pin_ttl_ns,
     };
     struct gc *g = firn_calloc(1, sizeof *g);
     c->state = g;
     if (!g || firn_manifest_node_create(c->env, c->store, &mo, &g->node) != FIRN_OK ||
-        firn_collector_create(&co, &g->collector) != FIRN_OK) {
+        firn_garbage_create(&co, &g->collector) != FIRN_OK) {
         firn_ctl__fail_memory(c);
         return;
     }

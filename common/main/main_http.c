@@ -8,25 +8,11 @@
 
 #define PROMETHEUS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-static const char *role_name(enum firn_conf_role r)
-{
-    switch (r) {
-    case FIRN_CONF_WRITER:
-        return "writer";
-    case FIRN_CONF_READER:
-        return "reader";
-    case FIRN_CONF_COMPACTOR:
-        return "compactor";
-    default:
-        return "ctl";
-    }
-}
-
 /* What every node reports: the build, the process and its requests to the store. */
 static void collect(struct firn_metrics_out *out, void *arg)
 {
     struct firn_main *m = arg;
-    const char *role = role_name(m->role);
+    const char *role = firn_conf_role_name(m->role);
     firn_metrics_gauge(out, "build_info", "Always 1; the version is a label.", 1, "version",
                        FIRN_VERSION, "role", role, NULL);
     firn_main__process_metrics(out);
@@ -60,7 +46,8 @@ static void console(struct firn_main *m, struct firn_http_reply *r)
             "monospace;margin:2em}</style>"
             "<h1>firn-%s %s</h1><p>node %s<p><a href=/metrics>metrics</a> <a href=/livez>livez</a> "
             "<a href='/readyz?verbose'>readyz</a>",
-            role_name(m->role), role_name(m->role), FIRN_VERSION, m->settings.node_id) != FIRN_OK)
+            firn_conf_role_name(m->role), firn_conf_role_name(m->role), FIRN_VERSION,
+            m->settings.node_id) != FIRN_OK)
         r->status = 503;
 }
 

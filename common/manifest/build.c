@@ -1,4 +1,5 @@
 /* Making proposals. */
+#include "manifest/edit_priv.h"
 #include "manifest/manifest_priv.h"
 
 Firn__Manifest *firn_manifest__successor(const Firn__Manifest *base, const struct firn_id *nonce)
@@ -31,14 +32,6 @@ static void copy_settings(Firn__Settings *to, const Firn__Settings *from)
     to->heartbeat_ms = from->heartbeat_ms;
 }
 
-static void copy_dialect(Firn__Dialect *to, const Firn__Dialect *from)
-{
-    to->if_match_bare = from->if_match_bare;
-    to->delete_many = from->delete_many;
-    to->checksum_crc32c = from->checksum_crc32c;
-    to->name_writes_per_sec = from->name_writes_per_sec;
-}
-
 /* One partition that covers everything. */
 static enum firn_status add_partition(Firn__Manifest *m, struct firn_place start)
 {
@@ -65,7 +58,7 @@ Firn__Manifest *firn_manifest__first(const struct firn_manifest_create *c,
     m->format = 1;
     m->version = dropped ? dropped->version + 1 : 1;
     copy_settings(m->settings, c->settings);
-    copy_dialect(m->dialect, c->dialect);
+    firn_manifest__copy_dialect(m->dialect, c->dialect);
     if (firn_pb_set_string(&m->settings->notify_keyspace_events,
                            c->settings->notify_keyspace_events) == FIRN_OK &&
         firn_pb_set_id(&m->database_id, db) == FIRN_OK &&

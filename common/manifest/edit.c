@@ -48,14 +48,6 @@ static enum firn_status adopt(Firn__Manifest *m, const struct firn_claim *c, str
     return FIRN_OK;
 }
 
-static void set_dialect(Firn__Dialect *to, const Firn__Dialect *from)
-{
-    to->if_match_bare = from->if_match_bare;
-    to->delete_many = from->delete_many;
-    to->checksum_crc32c = from->checksum_crc32c;
-    to->name_writes_per_sec = from->name_writes_per_sec;
-}
-
 enum firn_status firn_edit_claim(Firn__Manifest *m, const struct firn_claim *c,
                                  struct firn_err *err)
 {
@@ -79,7 +71,7 @@ enum firn_status firn_edit_claim(Firn__Manifest *m, const struct firn_claim *c,
     if (c->watermark > r->watermark)
         r->watermark = c->watermark;
     if (c->dialect)
-        set_dialect(m->dialect, c->dialect);
+        firn_manifest__copy_dialect(m->dialect, c->dialect);
     if (c->role == FIRN_ROLE_WRITER && strcmp(m->promote_node, c->node_id) == 0)
         return firn_pb_set_string(&m->promote_node, "");
     return FIRN_OK;

@@ -17,4 +17,7 @@ bool firn_manifest__in_garbage(const Firn__Manifest *m, const struct firn_table_
 bool firn_manifest__overlap(struct firn_slice a, struct firn_slice a_end, struct firn_slice b,
                             struct firn_slice b_end);
 
+/* Our fields of `from` into `to`, whose unknown fields stay. */
+void firn_manifest__copy_dialect(Firn__Dialect *to, const Firn__Dialect *from);
+
 #endif

@@ -22,8 +22,8 @@ struct kept_seen {
 };
 #define KEPTS 16 /* remembered; when they are full, the newest one is replaced */
 
-struct firn_collector {
-    struct firn_collector_options options;
+struct firn_garbage_collector {
+    struct firn_garbage_options options;
     struct firn_manifest__ages ages;
     struct kept_seen kept[KEPTS]; /* ascending */
     size_t nkept;
@@ -67,13 +67,13 @@ static size_t count_tables(const Firn__Manifest *m)
     return n;
 }
 
-static void add_tables(struct firn_collector *c, Firn__Table *const *t, size_t n)
+static void add_tables(struct firn_garbage_collector *c, Firn__Table *const *t, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         c->referenced[c->nreferenced++] = firn_table_name_of(t[i]);
 }
 
-static void add_manifest(struct firn_collector *c, const Firn__Manifest *m)
+static void add_manifest(struct firn_garbage_collector *c, const Firn__Manifest *m)
 {
     add_tables(c, m->l0, m->n_l0);
     add_tables(c, m->adopted, m->n_adopted);
@@ -82,12 +82,13 @@ static void add_manifest(struct firn_collector *c, const Firn__Manifest *m)
             add_tables(c, m->partitions[i]->runs[k]->tables, m->partitions[i]->runs[k]->n_tables);
 }
 
-static bool is_referenced(const struct firn_collector *c, const struct firn_table_name *name)
+static bool is_referenced(const struct firn_garbage_collector *c,
+                          const struct firn_table_name *name)
 {
     return c->nreferenced && bsearch(name, c->referenced, c->nreferenced, sizeof *name, cmp_name);
 }
 
-static const struct dropped *find_dropped(const struct firn_collector *c,
+static const struct dropped *find_dropped(const struct firn_garbage_collector *c,
                                           const struct firn_table_name *name)
 {
     struct dropped key = {.name = *name};
@@ -96,7 +97,7 @@ static const struct dropped *find_dropped(const struct firn_collector *c,
 
 /* ---- beginning a pass */
 
-static enum firn_status list_references(struct firn_collector *c)
+static enum firn_status list_references(struct firn_garbage_collector *c)
 {
     const Firn__Manifest *m = c->pass.m->pb;
     size_t n = count_tables(m);
@@ -113,7 +114,7 @@ static enum firn_status list_references(struct firn_collector *c)
 }
 
 /* A name of its own for the age of "in garbage", which no object has. */
-static uint64_t age_in_garbage(struct firn_collector *c, const struct firn_table_name *name)
+static uint64_t age_in_garbage(struct firn_garbage_collector *c, const struct firn_table_name *name)
 {
     char text[FIRN_NAME_MAX];
     firn_name_table(text, firn_id_short(&c->pass.m->db), name);
@@ -121,7 +122,7 @@ static uint64_t age_in_garbage(struct firn_collector *c, const struct firn_table
                               c->pass.now_ns);
 }
 
-static enum firn_status list_garbage(struct firn_collector *c)
+static enum firn_status list_garbage(struct firn_garbage_collector *c)
 {
     const Firn__Manifest *m = c->pass.m->pb;
     c->dropped = firn_calloc(m->n_garbage, sizeof *c->dropped);
@@ -163,7 +164,7 @@ static bool expired(uint64_t now, uint64_t since, uint64_t grace)
 
 /* The least version any live pin names. A pin is dead when it has not changed for pin_ttl by our
  * clock. */
-static void look_at_pins(struct firn_collector *c)
+static void look_at_pins(struct firn_garbage_collector *c)
 {
     c->min_pin = UINT64_MAX;
     for (size_t i = 0; i < c->pass.npins; i++) {
@@ -179,7 +180,7 @@ static void look_at_pins(struct firn_collector *c)
 }
 
 /* Remember when this kept was first read back (S5). */
-static void look_at_kept(struct firn_collector *c)
+static void look_at_kept(struct firn_garbage_collector *c)
 {
     struct firn_place kept = c->pass.m->kept;
     if (!firn_id_eq(&c->db, &c->pass.m->db)) {
@@ -194,7 +195,7 @@ static void look_at_kept(struct firn_collector *c)
 }
 
 /* The highest kept whose grace has passed; lower ones are of no use any more. */
-static struct firn_place matured_kept(struct firn_collector *c)
+static struct firn_place matured_kept(struct firn_garbage_collector *c)
 {
     uint64_t grace = c->pass.m->pb->settings->wal_grace_ms;
     struct firn_place none = {0, 0};
@@ -210,7 +211,7 @@ static struct firn_place matured_kept(struct firn_collector *c)
     return ripe ? c->kept[0].kept : none;
 }
 
-static void drop_pass(struct firn_collector *c)
+static void drop_pass(struct firn_garbage_collector *c)
 {
     firn_free(c->referenced);
     firn_free(c->dropped);
@@ -220,10 +221,10 @@ static void drop_pass(struct firn_collector *c)
     c->ready = false;
 }
 
-enum firn_status firn_collector_create(const struct firn_collector_options *o,
-                                       struct firn_collector **out)
+enum firn_status firn_garbage_create(const struct firn_garbage_options *o,
+                                     struct firn_garbage_collector **out)
 {
-    struct firn_collector *c = firn_calloc(1, sizeof *c);
+    struct firn_garbage_collector *c = firn_calloc(1, sizeof *c);
     if (!c)
         return FIRN_LIMIT;
     c->options = *o;
@@ -232,7 +233,7 @@ enum firn_status firn_collector_create(const struct firn_collector_options *o,
     return FIRN_OK;
 }
 
-void firn_collector_free(struct firn_collector *c)
+void firn_garbage_free(struct firn_garbage_collector *c)
 {
     if (!c)
         return;
@@ -241,7 +242,7 @@ void firn_collector_free(struct firn_collector *c)
     firn_free(c);
 }
 
-enum firn_status firn_collector_begin(struct firn_collector *c, const struct firn_pass *p)
+enum firn_status firn_garbage_begin(struct firn_garbage_collector *c, const struct firn_pass *p)
 {
     FIRN_ASSERT(p->m->read_back); /* deletions go by what was read, never by what was proposed */
     drop_pass(c);
@@ -269,13 +270,14 @@ static enum firn_verdict if_true(bool b)
 }
 
 /* S5 and I3: below a kept that was read back wal_grace ago, and no seal. */
-static enum firn_verdict judge_slot(struct firn_collector *c, const struct firn_name *n,
+static enum firn_verdict judge_slot(struct firn_garbage_collector *c, const struct firn_name *n,
                                     bool is_seal)
 {
     return if_true(!is_seal && firn_place_cmp(n->place, matured_kept(c)) < 0);
 }
 
-static enum firn_verdict judge_table(struct firn_collector *c, const struct firn_table_name *name)
+static enum firn_verdict judge_table(struct firn_garbage_collector *c,
+                                     const struct firn_table_name *name)
 {
     const Firn__Manifest *m = c->pass.m->pb;
     /* H7: being in garbage never overrules a reference that is left. */
@@ -302,7 +304,7 @@ static bool named_by_checkpoint(const Firn__Manifest *m, const struct firn_name 
 }
 
 /* Is this copy off the parent chain, or older than history? */
-static bool copy_is_old(const struct firn_collector *c, const struct firn_name *n)
+static bool copy_is_old(const struct firn_garbage_collector *c, const struct firn_name *n)
 {
     const struct firn_pass *p = &c->pass;
     if (n->version >= p->m->version || named_by_checkpoint(p->m->pb, n))
@@ -313,7 +315,7 @@ static bool copy_is_old(const struct firn_collector *c, const struct firn_name *
     return p->chain_whole;
 }
 
-static enum firn_verdict judge_copy(struct firn_collector *c, const struct firn_name *n,
+static enum firn_verdict judge_copy(struct firn_garbage_collector *c, const struct firn_name *n,
                                     const struct firn_seen *object)
 {
     if (!copy_is_old(c, n))
@@ -322,7 +324,7 @@ static enum firn_verdict judge_copy(struct firn_collector *c, const struct firn_
     return if_true(expired(c->pass.now_ns, since, c->options.table_grace_ns));
 }
 
-static enum firn_verdict judge_pin(struct firn_collector *c, const struct firn_seen *object)
+static enum firn_verdict judge_pin(struct firn_garbage_collector *c, const struct firn_seen *object)
 {
     uint64_t since;
     /* Only pins that were looked at when the pass began: others may be new. */
@@ -330,7 +332,7 @@ static enum firn_verdict judge_pin(struct firn_collector *c, const struct firn_s
                    expired(c->pass.now_ns, since, c->options.pin_ttl_ns));
 }
 
-static enum firn_verdict judge_note(struct firn_collector *c, const struct firn_name *n,
+static enum firn_verdict judge_note(struct firn_garbage_collector *c, const struct firn_name *n,
                                     const struct firn_seen *object, bool busy)
 {
     const Firn__Manifest *m = c->pass.m->pb;
@@ -343,8 +345,8 @@ static enum firn_verdict judge_note(struct firn_collector *c, const struct firn_
     return if_true(expired(c->pass.now_ns, since, grace));
 }
 
-enum firn_verdict firn_collector_judge(struct firn_collector *c, const struct firn_seen *object,
-                                       bool is_seal, bool busy)
+enum firn_verdict firn_garbage_judge(struct firn_garbage_collector *c,
+                                     const struct firn_seen *object, bool is_seal, bool busy)
 {
     struct firn_name n;
     if (!c->ready || firn_name_parse(object->name, &n) != FIRN_OK)
@@ -369,7 +371,7 @@ enum firn_verdict firn_collector_judge(struct firn_collector *c, const struct fi
     return FIRN_KEEP;
 }
 
-void firn_collector_end(struct firn_collector *c)
+void firn_garbage_end(struct firn_garbage_collector *c)
 {
     firn_manifest__ages_end(&c->ages);
     drop_pass(c);

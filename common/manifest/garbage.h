@@ -1,15 +1,15 @@
 /* What may be deleted: the rules of PROTOCOL "Garbage collection", pure. A pass is: LIST objects ->
  * read the manifest M -> LIST and read pins -> look at each object -> delete. All times are of the
- * collector's own monotonic clock; what was seen when is remembered by a struct firn_collector from
- * pass to pass, and lost with it (a new one waits anew). */
+ * collector's own monotonic clock; what was seen when is remembered by a struct
+ * firn_garbage_collector from pass to pass, and lost with it (a new one waits anew). */
 #ifndef FIRN_MANIFEST_GARBAGE_H
 #define FIRN_MANIFEST_GARBAGE_H
 
 #include "manifest/manifest.h"
 
-struct firn_collector;
+struct firn_garbage_collector;
 
-struct firn_collector_options {
+struct firn_garbage_options {
     uint64_t table_grace_ns;
     uint64_t pin_ttl_ns;
     size_t objects_max; /* objects remembered at most; further ones wait for a later pass; 0 = 1
@@ -37,9 +37,9 @@ enum firn_verdict {
 };
 
 /* LIMIT when memory is short. */
-enum firn_status firn_collector_create(const struct firn_collector_options *o,
-                                       struct firn_collector **out) FIRN_MUST_USE;
-void firn_collector_free(struct firn_collector *c); /* NULL-safe */
+enum firn_status firn_garbage_create(const struct firn_garbage_options *o,
+                                     struct firn_garbage_collector **out) FIRN_MUST_USE;
+void firn_garbage_free(struct firn_garbage_collector *c); /* NULL-safe */
 
 /* Begin a pass with M (read back: asserted), the manifest copies of all M's checkpoints in any
  * order (any one missing: nothing in garbage and no copy is deleted in this pass), the manifest-log
@@ -62,16 +62,16 @@ struct firn_pass {
     bool chain_whole; /* it reaches back to where history ends: the rest is old or off it */
     uint64_t now_ns;
 };
-enum firn_status firn_collector_begin(struct firn_collector *c,
-                                      const struct firn_pass *p) FIRN_MUST_USE;
+enum firn_status firn_garbage_begin(struct firn_garbage_collector *c,
+                                    const struct firn_pass *p) FIRN_MUST_USE;
 
 /* May this object, listed before M was read, be deleted now? Names that are no Firn names, other
  * databases' included, are kept. `is_seal` of a slot: its listed size is FIRN_SEAL_BYTES. `busy`: a
  * role holder M names, or a job under way, owns this jobs/ or nodes/ object. */
-enum firn_verdict firn_collector_judge(struct firn_collector *c, const struct firn_seen *object,
-                                       bool is_seal, bool busy);
+enum firn_verdict firn_garbage_judge(struct firn_garbage_collector *c,
+                                     const struct firn_seen *object, bool is_seal, bool busy);
 /* Forget what this pass did not meet. */
-void firn_collector_end(struct firn_collector *c);
+void firn_garbage_end(struct firn_garbage_collector *c);
 
 /* How far kept may be raised: the floor, or what checkpoints in the history window and feeds
  * (place; NULL = none) need. */

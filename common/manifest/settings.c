@@ -1,6 +1,7 @@
 #include "manifest/settings.h"
 
 #include "base/mem.h"
+#include "manifest/edit_priv.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -40,4 +41,44 @@ enum firn_status firn_settings_from_manifest(struct firn_settings *s, const Firn
     firn_free(s->notify_keyspace_events);
     s->notify_keyspace_events = notify;
     return FIRN_OK;
+}
+
+enum firn_codec firn_settings_codec(const struct firn_settings *s)
+{
+    switch ((enum firn_conf_codec)s->codec) {
+    case FIRN_CONF_CODEC_ZSTD:
+        return FIRN_CODEC_ZSTD;
+    case FIRN_CONF_CODEC_NONE:
+        return FIRN_CODEC_NONE;
+    case FIRN_CONF_CODEC_LZ4:
+        break;
+    }
+    return FIRN_CODEC_LZ4;
+}
+
+void firn_dialect_to_manifest(const struct firn_os_dialect *d, Firn__Dialect *out)
+{
+    firn__dialect__init(out);
+    out->if_match_bare = d->if_match_bare;
+    out->delete_many = d->delete_many;
+    out->checksum_crc32c = d->checksum_crc32c;
+    out->name_writes_per_sec = d->name_writes_per_sec;
+}
+
+struct firn_os_dialect firn_dialect_from_manifest(const Firn__Dialect *pb)
+{
+    return (struct firn_os_dialect){
+        .if_match_bare = pb->if_match_bare,
+        .delete_many = pb->delete_many,
+        .checksum_crc32c = pb->checksum_crc32c,
+        .name_writes_per_sec = pb->name_writes_per_sec,
+    };
+}
+
+void firn_manifest__copy_dialect(Firn__Dialect *to, const Firn__Dialect *from)
+{
+    to->if_match_bare = from->if_match_bare;
+    to->delete_many = from->delete_many;
+    to->checksum_crc32c = from->checksum_crc32c;
+    to->name_writes_per_sec = from->name_writes_per_sec;
 }

@@ -1,8 +1,10 @@
-/* Between a node's settings and the manifest's copy of those kept there, (M) and (C). */
+/* Between what a node has (settings, the dialect of its store) and the manifest's copy of it. */
 #ifndef FIRN_MANIFEST_SETTINGS_H
 #define FIRN_MANIFEST_SETTINGS_H
 
 #include "conf/settings.h"
+#include "env/objstore.h"
+#include "format/codec.h"
 #include "format/manifest_codec.h"
 
 /* For creating a database: fill `out` (initialised here) from the node's settings. Its strings are
@@ -13,5 +15,12 @@ void firn_settings_to_manifest(const struct firn_settings *s, Firn__Settings *ou
  * so far stays. */
 enum firn_status firn_settings_from_manifest(struct firn_settings *s,
                                              const Firn__Settings *pb) FIRN_MUST_USE;
+
+/* The codec that the settings ask for. */
+enum firn_codec firn_settings_codec(const struct firn_settings *s);
+
+/* What was proved of the store, for the manifest (`out` is initialised here), and back. */
+void firn_dialect_to_manifest(const struct firn_os_dialect *d, Firn__Dialect *out);
+struct firn_os_dialect firn_dialect_from_manifest(const Firn__Dialect *pb);
 
 #endif

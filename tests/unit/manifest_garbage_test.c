@@ -15,7 +15,7 @@
 #define WAL_GRACE (900 * FIRN_SEC)
 
 struct fix {
-    struct firn_collector *c;
+    struct firn_garbage_collector *c;
     Firn__Manifest *pb;
     Firn__Manifest *checkpoint; /* the copy that the sample's checkpoint names */
     struct firn_manifest m;
@@ -25,10 +25,10 @@ struct fix {
 
 static void open_fix(struct fix *f)
 {
-    struct firn_collector_options o = {.table_grace_ns = TABLE_GRACE, .pin_ttl_ns = PIN_TTL};
+    struct firn_garbage_options o = {.table_grace_ns = TABLE_GRACE, .pin_ttl_ns = PIN_TTL};
     struct firn_id nonce = {{77}};
     memset(f, 0, sizeof *f);
-    assert_int_equal(firn_collector_create(&o, &f->c), FIRN_OK);
+    assert_int_equal(firn_garbage_create(&o, &f->c), FIRN_OK);
     f->pb = sample_manifest(false);
     f->pb->settings->wal_grace_ms = WAL_GRACE / FIRN_MS;
     f->checkpoint = firn_pb_manifest_new();
@@ -41,7 +41,7 @@ static void open_fix(struct fix *f)
 
 static void close_fix(struct fix *f)
 {
-    firn_collector_free(f->c);
+    firn_garbage_free(f->c);
     firn_pb_manifest_free(f->pb);
     firn_pb_manifest_free(f->checkpoint);
 }
@@ -57,13 +57,13 @@ static void begin(struct fix *f, uint64_t later)
                                   .kept = firn_place_of(f->pb->kept),
                                   .read_back = true,
                                   .refs = 1};
-    assert_int_equal(firn_collector_begin(f->c, &f->pass), FIRN_OK);
+    assert_int_equal(firn_garbage_begin(f->c, &f->pass), FIRN_OK);
 }
 
 static enum firn_verdict judge(struct fix *f, const char *name)
 {
     struct firn_seen s = {firn_slice_str(name), firn_slice_str("etag")};
-    return firn_collector_judge(f->c, &s, false, false);
+    return firn_garbage_judge(f->c, &s, false, false);
 }
 
 /* Judge it in a pass `later` from the last one. */
@@ -71,7 +71,7 @@ static enum firn_verdict pass(struct fix *f, uint64_t later, const char *name)
 {
     begin(f, later);
     enum firn_verdict v = judge(f, name);
-    firn_collector_end(f->c);
+    firn_garbage_end(f->c);
     return v;
 }
 
@@ -167,8 +167,8 @@ static void slots_wait_for_kept_to_mature(void **state)
     begin(&f, 1); /* I3: a seal never */
     struct firn_seen seal = {firn_slice_str("wal/abcdef01/00000001/0000000000001"),
                              firn_slice_str("")};
-    assert_int_equal(firn_collector_judge(f.c, &seal, true, false), FIRN_KEEP);
-    firn_collector_end(f.c);
+    assert_int_equal(firn_garbage_judge(f.c, &seal, true, false), FIRN_KEEP);
+    firn_garbage_end(f.c);
     close_fix(&f);
 }
 
@@ -196,7 +196,7 @@ static void manifest_copies(void **state)
         begin(&f, round ? TABLE_GRACE : 0);
         for (size_t i = 0; i < sizeof copies / sizeof copies[0]; i++)
             assert_int_equal(judge(&f, copies[i].name), round ? copies[i].later : FIRN_KEEP);
-        firn_collector_end(f.c);
+        firn_garbage_end(f.c);
     }
     f.pass.chain_whole = false;
     assert_int_equal(pass(&f, 1, COPY("29", "00")), FIRN_KEEP);
@@ -214,13 +214,13 @@ static void notes_of_the_dead(void **state)
         for (size_t i = 0; i < 4; i++)
             assert_int_equal(judge(&f, name[i]), round && i < 3 ? FIRN_DELETE : FIRN_KEEP);
         struct firn_seen busy = {firn_slice_str("jobs/j1"), firn_slice_str("etag")};
-        assert_int_equal(firn_collector_judge(f.c, &busy, false, true), FIRN_KEEP);
-        firn_collector_end(f.c);
+        assert_int_equal(firn_garbage_judge(f.c, &busy, false, true), FIRN_KEEP);
+        firn_garbage_end(f.c);
     }
     begin(&f, 1);
     struct firn_seen written = {firn_slice_str("jobs/j1"), firn_slice_str("new")};
-    assert_int_equal(firn_collector_judge(f.c, &written, false, false), FIRN_KEEP);
-    firn_collector_end(f.c);
+    assert_int_equal(firn_garbage_judge(f.c, &written, false, false), FIRN_KEEP);
+    firn_garbage_end(f.c);
     assert_int_equal(pass(&f, 1, "nodes/gone"),
                      FIRN_KEEP); /* not met in the last pass: waits anew */
     assert_int_equal(pass(&f, 2 * TABLE_GRACE, "manifest"), FIRN_KEEP);
@@ -247,11 +247,11 @@ static void kept_stays_below_what_is_needed(void **state)
 static void memory_of_ages_is_bounded(void **state)
 {
     (void)state;
-    struct firn_collector_options o = {.table_grace_ns = 1, .pin_ttl_ns = 1, .objects_max = 1000};
+    struct firn_garbage_options o = {.table_grace_ns = 1, .pin_ttl_ns = 1, .objects_max = 1000};
     struct fix f;
     open_fix(&f);
-    firn_collector_free(f.c);
-    assert_int_equal(firn_collector_create(&o, &f.c), FIRN_OK);
+    firn_garbage_free(f.c);
+    assert_int_equal(firn_garbage_create(&o, &f.c), FIRN_OK);
     unsigned deleted = 0;
     for (int round = 0; round < 2; round++) {
         begin(&f, 10);
@@ -260,7 +260,7 @@ static void memory_of_ages_is_bounded(void **state)
             (void)snprintf(name, sizeof name, "jobs/%d", i);
             deleted += judge(&f, name) == FIRN_DELETE;
         }
-        firn_collector_end(f.c);
+        firn_garbage_end(f.c);
     }
     assert_true(deleted > 900 && deleted <= 1000);
     close_fix(&f);
