@@ -232,6 +232,10 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
         if (s != FIRN_OK)
             return s;
     }
+    /* Within the batch nobody reads; should only a part of it get in, reads stay before it. */
+    uint64_t low = r->db.durable_seqno, high = low;
+    firn_engine_held_seqnos(r->engine, &low, &high);
+    firn_memory_horizon(&r->memory, low, high);
     enum firn_status s = firn_memory_apply(&r->memory, batch->batch, batch->records);
     if (s != FIRN_OK)
         return s;

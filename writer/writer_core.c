@@ -227,12 +227,14 @@ static enum firn_status replay(void *arg, const struct firn_batch_header *batch,
                                struct firn_slice records)
 {
     struct firn_writer *w = arg;
+    uint64_t last = batch->first_seqno + batch->count - 1;
+    firn_memory_horizon(&w->memory, last, last); /* nobody reads before all is replayed */
     enum firn_status s = firn_memory_apply(&w->memory, batch, records);
     if (s != FIRN_OK)
         return s;
     if (batch->log_time_ms > w->newest_log_time_ms)
         w->newest_log_time_ms = batch->log_time_ms;
-    w->db.durable_seqno = batch->first_seqno + batch->count - 1;
+    w->db.durable_seqno = last;
     const struct firn_memtable *active = firn_memory_active(&w->memory)->table;
     bool full = firn_memtable_bytes(active) >= w->settings->memtable_bytes ||
                 firn_memtable_tombs(active, NULL) >= FIRN_MEMTABLE_TOMBS_MAX;

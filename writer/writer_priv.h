@@ -84,8 +84,9 @@ struct firn_writer {
     /* what the bounds of PROTOCOL.md "Tables, flush, compaction" count, from the manifest's floor
      * on */
     bool rotate_wanted;
-    struct flush *flush; /* under way; commits go one by one, in log order */
-    struct flush *ahead; /* of the memtable behind it: built while that one uploads and commits */
+    struct flush *flush;   /* under way; commits go one by one, in log order */
+    struct flush *ahead;   /* of the memtable behind it: built while that one uploads and commits */
+    uint64_t closed_seqno; /* newest seqno applied when the last slot was closed */
     uint64_t last_close_ns; /* boot clock: when the newest slot was closed */
     struct firn_timer idle_timer;
     struct firn_timer flush_retry;

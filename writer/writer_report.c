@@ -38,13 +38,15 @@ static void info_log(struct firn_writer *w, struct firn_buf *out)
                                "/%" PRIu64 "\r\nfirn_kept:%" PRIu64 "/%" PRIu64 "\r\n",
                                m->version, m->floor.epoch, m->floor.slot, m->kept.epoch,
                                m->kept.slot);
-    (void)!firn_buf_printf(out,
-                           "firn_memtables:%zu\r\nfirn_memtable_bytes:%" PRIu64
-                           "\r\nfirn_unflushed_slots:%" PRIu64 "\r\nfirn_unflushed_bytes:%" PRIu64
-                           "\r\nfirn_flushes:%" PRIu64 "\r\nfirn_takeover_ms:%" PRIu64 "\r\n",
-                           w->memory.parts, firn_memory_bytes(&w->memory),
-                           firn_memory_slots(&w->memory), firn_memory_raw_bytes(&w->memory),
-                           w->flushes, w->takeover_took_ns / FIRN_MS);
+    (void)!firn_buf_printf(
+        out,
+        "firn_memtables:%zu\r\nfirn_memtable_bytes:%" PRIu64 "\r\nfirn_unflushed_slots:%" PRIu64
+        "\r\nfirn_unflushed_bytes:%" PRIu64 "\r\nfirn_range_tombstones:%zu\r\nfirn_flushes:%" PRIu64
+        "\r\nfirn_takeover_ms:%" PRIu64 "\r\n",
+        w->memory.parts, firn_memory_bytes(&w->memory), firn_memory_slots(&w->memory),
+        firn_memory_raw_bytes(&w->memory),
+        w->memory.parts ? firn_memtable_tombs(firn_memory_active(&w->memory)->table, NULL) : 0,
+        w->flushes, w->takeover_took_ns / FIRN_MS);
 }
 
 void firn_writer__info(struct firn_db *db, const char *section, struct firn_buf *out)

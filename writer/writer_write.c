@@ -43,6 +43,7 @@ static void slot_closed(void *arg, uint64_t slot)
     struct firn_writer *w = arg;
     firn_memory_slot_ends(&w->memory, (struct firn_place){w->epoch, slot}, w->newest_log_time_ms);
     w->db.open_gate = 0;
+    w->closed_seqno = w->db.applied_seqno;
     w->db.held_bytes = firn_memory_bytes(&w->memory) + firn_append_unacked_bytes(w->append);
     w->last_close_ns = firn_boot_ns(w->db.env);
     firn_writer__maybe_freeze(w);
@@ -111,6 +112,7 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
     w->db.durable_place = (struct firn_place){w->epoch, 0};
     w->last_close_ns = firn_boot_ns(w->db.env);
     w->db.applied_seqno = w->db.durable_seqno;
+    w->closed_seqno = w->db.durable_seqno;
     w->db.log_time_ms = w->newest_log_time_ms;
     return firn_append_create(w->db.env, w->db.store, &o, &u, &w->append);
 }
@@ -190,6 +192,15 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
     return FIRN_ADMIT_OK;
 }
 
+/* Reads to come see the end of a batch from the durable one on, or everything; so range tombstones
+ * of the open batch need not be told apart. */
+static void before_range(struct firn_writer *w)
+{
+    uint64_t low = w->db.durable_seqno, high = w->closed_seqno;
+    firn_engine_held_seqnos(w->engine, &low, &high);
+    firn_memory_horizon(&w->memory, low, high);
+}
+
 enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,
                                     uint64_t *slot, uint64_t *seqno)
 {
@@ -198,8 +209,11 @@ enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record
     enum firn_status s = firn_append_add(w->append, rec, n, &at, &first);
     if (s != FIRN_OK)
         return s;
-    for (size_t i = 0; i < n && s == FIRN_OK; i++)
+    for (size_t i = 0; i < n && s == FIRN_OK; i++) {
+        if (rec[i].kind == FIRN_RECORD_RANGEDEL)
+            before_range(w);
         s = firn_memory_put(&w->memory, &rec[i], first + i, (struct firn_place){w->epoch, at});
+    }
     if (s != FIRN_OK) {
         /* The log has it and memory has not: what we would answer from now on could be wrong. It
          * was not refused, either: the reply meets its gate, and the end of this writer says that

@@ -78,6 +78,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     firn_list_init(&e->feed);
     firn_list_init(&e->waiting);
     firn_list_init(&e->turning);
+    firn_list_init(&e->holds);
     firn_list_init(&e->ahead);
     e->tick = (struct firn_timer){.fn = firn_engine__tick, .arg = e};
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
@@ -200,6 +201,15 @@ void firn_engine_advance(struct firn_engine *e)
     }
     firn_server_release(e->server, db->durable_gate, db->probe_done);
     firn_engine__wake(e);
+}
+
+void firn_engine_held_seqnos(const struct firn_engine *e, uint64_t *low, uint64_t *high)
+{
+    for (const struct firn_list *it = e->holds.next; it != &e->holds; it = it->next) {
+        const struct firn_seqno_hold *h = FIRN_CONTAINER(it, struct firn_seqno_hold, link);
+        *low = h->seqno < *low ? h->seqno : *low;
+        *high = h->seqno > *high ? h->seqno : *high;
+    }
 }
 
 void firn_engine_fence(struct firn_engine *e)

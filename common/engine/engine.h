@@ -50,6 +50,11 @@ enum firn_status firn_engine_reload(struct firn_engine *e) FIRN_MUST_USE;
 /* The server behind it, for what a role wants to show of it. Lives as long as the engine. */
 struct firn_server *firn_engine_server(struct firn_engine *e);
 
+/* The seqnos of reads that go on over several turns (walks, snapshots): lowers *low to the lowest
+ * and raises *high to the highest of them. For firn_memory_horizon: the role knows which seqnos
+ * reads to come will name. O(such reads). */
+void firn_engine_held_seqnos(const struct firn_engine *e, uint64_t *low, uint64_t *high);
+
 /* A firn_collector's function (obs/metrics.h) with the engine as its arg: report the engine's and
  * server's metrics. */
 struct firn_metrics_out;

@@ -48,9 +48,17 @@ struct firn_wait {
     struct firn_place place; /* PLACE */
 };
 
+/* A read that names the same seqno for more than one turn: range tombstones it must see stay apart
+ * (firn_engine_held_seqnos). */
+struct firn_seqno_hold {
+    struct firn_list link; /* in engine->holds */
+    uint64_t seqno;
+};
+
 /* An ordered walk over live keys that survives parks: one view, one seqno, so one moment. */
 struct firn_range {
-    struct firn_iter *iter;   /* NULL: not open */
+    struct firn_iter *iter; /* NULL: not open */
+    struct firn_seqno_hold hold;
     struct firn_buf bounds;   /* the bytes of start and end */
     unsigned steps;           /* in this turn */
     uint64_t count;           /* the handler's: entries taken so far */
@@ -146,6 +154,7 @@ struct firn_engine {
     struct firn_list feed;    /* struct firn_feed_listener */
     struct firn_list waiting; /* struct firn_wait, in the order they were parked */
     struct firn_list turning; /* struct firn_wait of kind TURN */
+    struct firn_list holds;   /* struct firn_seqno_hold */
     struct firn_list ahead;   /* struct firn_session with misses to fetch */
     struct firn_timer tick;   /* runs while something waits */
     struct firn_timer turn;

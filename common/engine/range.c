@@ -40,6 +40,10 @@ enum firn_status firn_engine__range_open(struct firn_eval *x, const struct firn_
     enum firn_status st = put_bounds(r, b, &o);
     if (st == FIRN_OK)
         st = firn_iter_create(x->view, &x->s->read, &o, &r->iter);
+    if (st == FIRN_OK) {
+        r->hold.seqno = o.max_seqno;
+        firn_list_push(&x->e->holds, &r->hold.link);
+    }
     return st;
 }
 
@@ -61,6 +65,7 @@ void firn_engine__range_close(struct firn_session *s)
         return;
     firn_iter_free(r->iter);
     r->iter = NULL;
+    firn_list_remove(&r->hold.link);
     r->steps = 0;
     r->count = r->bytes = r->seen = r->expires = r->next_expiry_ms = 0;
     firn_reply_clear(&r->rows);

@@ -13,6 +13,7 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     s->c = c;
     firn_list_init(&s->link);
     firn_list_init(&s->wait.link);
+    firn_list_init(&s->range.hold.link);
     firn_list_init(&s->ahead_link);
     firn_read_init(&s->read, e->db->lsm);
     firn_read_init(&s->ahead, e->db->lsm);

@@ -88,6 +88,11 @@ enum firn_status firn_memory_apply(struct firn_memory *m, const struct firn_batc
     return FIRN_OK;
 }
 
+void firn_memory_horizon(struct firn_memory *m, uint64_t low, uint64_t high)
+{
+    firn_memtable_horizon(firn_memory_active(m)->table, low, high);
+}
+
 void firn_memory_slot_ends(struct firn_memory *m, struct firn_place place, uint64_t log_time_ms)
 {
     struct firn_memory_part *p = firn_memory_active(m);

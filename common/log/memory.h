@@ -39,6 +39,8 @@ enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record
  * batch again is harmless. CORRUPT, INVALID: as firn_record_next. */
 enum firn_status firn_memory_apply(struct firn_memory *m, const struct firn_batch_header *batch,
                                    struct firn_slice records) FIRN_MUST_USE;
+/* As firn_memtable_horizon, of the active memtable; before the records that it speaks of. */
+void firn_memory_horizon(struct firn_memory *m, uint64_t low, uint64_t high);
 /* Slot `place` was closed at log_time: the active part now ends behind it. */
 void firn_memory_slot_ends(struct firn_memory *m, struct firn_place place, uint64_t log_time_ms);
 

@@ -17,6 +17,7 @@ enum firn_status firn_memtable_create(struct firn_memtable **out)
         return FIRN_LIMIT;
     }
     m->tree.arena = &m->arena;
+    m->reads.high = UINT64_MAX;
     atomic_init(&m->refs, 1);
     *out = m;
     return FIRN_OK;
@@ -140,7 +141,7 @@ enum firn_status firn_memtable_add_range(struct firn_memtable *m, struct firn_sl
         memcpy(copy + start.len, end.data, end.len);
     struct firn_range_tomb add = {{copy, start.len}, {copy + start.len, end.len}, seqno};
     struct firn_mt_tombs tombs;
-    enum firn_status st = firn_memtable__tombs_add(&m->tombs, &add, m->horizon, &tombs);
+    enum firn_status st = firn_memtable__tombs_add(&m->tombs, &add, &m->reads, &tombs);
     if (st != FIRN_OK)
         return st;
     m->live -= firn_memtable_live(m, start, end);
@@ -205,10 +206,11 @@ void firn_memtable_prefetch(const struct firn_memtable *m, uint64_t hash)
     __builtin_prefetch(&s->slot[(uint32_t)hash & s->mask]);
 }
 
-void firn_memtable_horizon(struct firn_memtable *m, uint64_t seqno)
+void firn_memtable_horizon(struct firn_memtable *m, uint64_t low, uint64_t high)
 {
-    if (seqno > m->horizon)
-        m->horizon = seqno;
+    if (low > m->reads.low)
+        m->reads.low = low;
+    m->reads.high = high;
 }
 
 void firn_memtable_place(struct firn_memtable *m, struct firn_place slot)

@@ -40,9 +40,12 @@ enum firn_status firn_memtable_get(const struct firn_memtable *m, struct firn_sl
 
 /* Ask the CPU's cache for what a get of this hash will touch first: for batches of lookups. */
 void firn_memtable_prefetch(const struct firn_memtable *m, uint64_t hash);
-/* Promise that no read names a max_seqno below this one any more: later range tombstones then
- * swallow older ones that they cover. Never goes back. Default 0: every version stays visible. */
-void firn_memtable_horizon(struct firn_memtable *m, uint64_t seqno);
+/* Promise, for the inserts to come: every read, now or later, that must see the state of before
+ * them names a max_seqno in [low, high]; all others see them. So of the range tombstones over a key
+ * only the newest one at or below low, the newest one, and those in between at or below high are
+ * kept when another one covers them. low never goes back. Default 0 and UINT64_MAX: each stays
+ * visible. */
+void firn_memtable_horizon(struct firn_memtable *m, uint64_t low, uint64_t high);
 
 /* Log range held: the caller says which slot the following inserts belong to. */
 void firn_memtable_place(struct firn_memtable *m, struct firn_place slot);

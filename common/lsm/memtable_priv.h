@@ -128,10 +128,16 @@ struct firn_mt_tombs {
     size_t count;
 };
 
-/* The list with [start, end) at seqno added, made anew; of the seqnos of a fragment that are ≤
- * horizon only the highest is kept. The slices are borrowed. LIMIT: memory. */
+/* The seqnos that reads of the state before an insert may name; see firn_memtable_horizon. */
+struct firn_mt_reads {
+    uint64_t low, high;
+};
+
+/* The list with [start, end) at seqno added, made anew; of the seqnos of a fragment that no read of
+ * `reads` tells apart only the highest is kept. The slices are borrowed. LIMIT: memory. */
 enum firn_status firn_memtable__tombs_add(const struct firn_mt_tombs *old,
-                                          const struct firn_range_tomb *add, uint64_t horizon,
+                                          const struct firn_range_tomb *add,
+                                          const struct firn_mt_reads *reads,
                                           struct firn_mt_tombs *out) FIRN_MUST_USE;
 
 struct firn_memtable {
@@ -143,7 +149,7 @@ struct firn_memtable {
     struct firn_mt_tree tree;
     size_t npending; /* new keys that are not in the tree yet */
     struct firn_mt_tombs tombs;
-    uint64_t horizon;
+    struct firn_mt_reads reads;
     uint64_t entries, keys;
     int64_t live;
     struct firn_mt_key *pending[FIRN_MT_PENDING_MAX];

@@ -38,7 +38,7 @@ static bool extends(const struct firn_mt_tombs *out, size_t frag,
 struct builder {
     struct firn_mt_tombs out;
     size_t frag; /* where the last fragment begins */
-    uint64_t horizon;
+    struct firn_mt_reads reads;
 };
 
 /* Append the fragment [start, end) with *added (NULL = none) on top of the n seqnos of list. */
@@ -52,8 +52,11 @@ static void append(struct builder *b, struct firn_slice start, struct firn_slice
     if (added)
         o->at[o->count++] = (struct firn_range_tomb){start, end, *added};
     for (size_t i = 0; i < n; i++) {
-        if (o->count > frag && o->at[o->count - 1].seqno <= b->horizon)
+        bool under = o->count > frag;
+        if (under && o->at[o->count - 1].seqno <= b->reads.low)
             break; /* nobody will ask for what lies under this one */
+        if (under && list[i].seqno > b->reads.high)
+            continue; /* whoever sees this one sees the one above it, too */
         o->at[o->count++] = (struct firn_range_tomb){start, end, list[i].seqno};
     }
     size_t len = o->count - frag;
@@ -77,13 +80,14 @@ static struct firn_slice earlier_end(struct firn_slice a, struct firn_slice b)
 }
 
 enum firn_status firn_memtable__tombs_add(const struct firn_mt_tombs *old,
-                                          const struct firn_range_tomb *add, uint64_t horizon,
+                                          const struct firn_range_tomb *add,
+                                          const struct firn_mt_reads *reads,
                                           struct firn_mt_tombs *out)
 {
     /* Each old entry may be cut into three (before, under, behind the new range); the new range
      * adds one entry on top of each fragment and one in each gap. */
     size_t most = 5 * old->count + 1;
-    struct builder b = {.horizon = horizon};
+    struct builder b = {.reads = *reads};
     b.out.at = firn_malloc(most * sizeof *b.out.at);
     if (!b.out.at)
         return FIRN_LIMIT;

@@ -1,5 +1,6 @@
 /* The memtable against a list of everything that was written: random writes, range deletes and
- * reads at random seqnos, points and both directions. */
+ * reads at random seqnos, points and both directions. With some seeds reads are as a
+ * writer's: at ends of batches, of which the older ones are given up, or at the very end. */
 #include "base/hash.h"
 #include "format/record.h"
 #include "lsm/memtable.h"
@@ -31,6 +32,9 @@ struct world {
     size_t nversions;
     struct range range[OPS];
     size_t nranges;
+    bool batched;
+    uint64_t end[OPS]; /* of batches: reads are at end[low] … end[nends - 1], or see everything */
+    size_t low, nends;
 };
 
 static uint64_t draw(struct world *w)
@@ -71,8 +75,24 @@ static void write_key(struct world *w)
     assert_int_equal(firn_memtable_add(w->m, &e), FIRN_OK);
 }
 
+static void close_batch(struct world *w)
+{
+    w->end[w->nends++] = w->seqno;
+    w->low += draw(w) % (w->nends - w->low);
+}
+
+static uint64_t draw_read(struct world *w)
+{
+    if (!w->batched)
+        return draw(w) % (w->seqno + 2);
+    size_t i = w->low + draw(w) % (w->nends - w->low + 1);
+    return i < w->nends ? w->end[i] : UINT64_MAX;
+}
+
 static void write_range(struct world *w)
 {
+    if (w->batched)
+        firn_memtable_horizon(w->m, w->end[w->low], w->end[w->nends - 1]);
     struct range *r = &w->range[w->nranges++];
     r->start_len = draw_key(w, r->start);
     r->end_len = draw(w) % 4 == 0 ? 0 : draw_key(w, r->end);
@@ -108,7 +128,7 @@ static void check_point(struct world *w)
 {
     uint8_t buf[KEY_MAX];
     struct firn_slice key = {buf, draw_key(w, buf)};
-    uint64_t max_seqno = draw(w) % (w->seqno + 2), covering = 0;
+    uint64_t max_seqno = draw_read(w), covering = 0;
     const struct version *want = NULL;
     for (size_t i = 0; i < w->nversions; i++)
         if (w->version[i].seqno <= max_seqno && firn_slice_eq(key_of(&w->version[i]), key))
@@ -143,7 +163,7 @@ static void check_scan(struct world *w)
     static const struct version *want[OPS];
     uint8_t buf[KEY_MAX];
     struct firn_slice key = {buf, draw_key(w, buf)};
-    uint64_t max_seqno = draw(w) % (w->seqno + 2);
+    uint64_t max_seqno = draw_read(w);
     bool reverse = draw(w) % 2;
     size_t n = 0;
     for (size_t i = 0; i < w->nversions; i++) {
@@ -193,12 +213,16 @@ static void run(uint64_t seed)
     w->rng = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
     w->shape = (unsigned)(seed % 3);
     unsigned range_in = seed % 5 ? 100 : 10;
+    w->batched = seed % 2;
+    w->nends = 1; /* the end of what was before */
     assert_int_equal(firn_memtable_create(&w->m), FIRN_OK);
     for (unsigned i = 0; i < OPS; i++) {
         if (draw(w) % range_in == 0 && w->nranges < 60)
             write_range(w);
         else
             write_key(w);
+        if (w->batched && draw(w) % 8 == 0)
+            close_batch(w);
         check_point(w);
         if (draw(w) % 60 == 0)
             check_scan(w);

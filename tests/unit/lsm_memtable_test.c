@@ -97,12 +97,42 @@ static void below_the_horizon_a_newer_range_swallows_older_ones(void **state)
     assert_int_equal(firn_memtable_tombs(m, &t), 200);
     assert_int_equal(firn_memtable_add_range(m, S("k"), S("l"), 300), FIRN_OK);
     assert_int_equal(firn_memtable_tombs(m, &t), 601); /* each twice, and each gap */
-    firn_memtable_horizon(m, 300);
-    firn_memtable_horizon(m, 7); /* does not go back */
+    firn_memtable_horizon(m, 300, UINT64_MAX);
+    firn_memtable_horizon(m, 7, UINT64_MAX); /* does not go back */
     assert_int_equal(firn_memtable_add_range(m, S("k"), S("l"), 400), FIRN_OK);
     assert_int_equal(firn_memtable_tombs(m, &t), 2);
     assert_true(firn_slice_eq(t[0].start, S("k")) && firn_slice_eq(t[0].end, S("l")));
     assert_true(t[0].seqno == 400 && t[1].seqno == 300);
+    firn_memtable_unref(m);
+}
+
+static void ranges_that_no_read_tells_apart_become_one(void **state)
+{
+    (void)state;
+    struct firn_memtable *m = make();
+    const struct firn_range_tomb *t;
+    /* After each insert: how many are left, and which reads at 100, 300 and the end see. */
+    static const struct {
+        uint64_t low, high, seqno;
+        size_t left;
+        uint64_t at_100, at_300;
+    } step[] = {
+        {100, 100, 80, 1, 80, 80},   {100, 100, 90, 1, 90, 90},   /* no read lies below 100 */
+        {100, 100, 110, 2, 90, 110}, {100, 100, 120, 2, 90, 120}, /* nor in the open batch */
+        {100, 300, 310, 3, 90, 120}, {100, 300, 320, 3, 90, 120}, /* its end became one */
+        {300, 300, 330, 2, 0, 120},                               /* what was read at 100 is over */
+    };
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
+        struct firn_range_tomb c = {.seqno = 0};
+        firn_memtable_horizon(m, step[i].low, step[i].high);
+        assert_int_equal(firn_memtable_add_range(m, S("a"), S("z"), step[i].seqno), FIRN_OK);
+        assert_int_equal(firn_memtable_tombs(m, &t), step[i].left);
+        assert_int_equal(t[0].seqno, step[i].seqno);
+        (void)!firn_memtable_covering(m, S("k"), 100, &c);
+        assert_int_equal(c.seqno, step[i].at_100);
+        assert_int_equal(firn_memtable_covering(m, S("k"), 300, &c), FIRN_OK);
+        assert_int_equal(c.seqno, step[i].at_300);
+    }
     firn_memtable_unref(m);
 }
 
@@ -248,6 +278,7 @@ int main(void)
         cmocka_unit_test(versions_are_chosen_by_seqno),
         cmocka_unit_test(a_range_covers_what_is_older_at_each_seqno),
         cmocka_unit_test(below_the_horizon_a_newer_range_swallows_older_ones),
+        cmocka_unit_test(ranges_that_no_read_tells_apart_become_one),
         cmocka_unit_test(an_iterator_survives_inserts),
         cmocka_unit_test(the_log_range_is_kept),
         cmocka_unit_test(live_keys_are_estimated),

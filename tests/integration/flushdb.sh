@@ -1,0 +1,3 @@
+#!/bin/sh
+# 10,000 FLUSHDBs between writes; see flushdb.py.
+exec python3 "$(dirname "$0")/flushdb.py" "$@"
