@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "format/event.h"
 
 /* A CONFIG SET of a setting that the manifest keeps: one commit. */
 struct setting {
@@ -23,6 +24,8 @@ static void setting_committed(struct firn_intent *it)
 {
     struct setting *s = it->arg;
     struct firn_writer *w = s->w;
+    if (it->status == FIRN_OK && writer_live(w))
+        firn_writer__see_manifest(w, it->manifest);
     s->done(s->arg, it->status, &it->err);
     setting_free(s);
     firn_writer__settled(w);
@@ -48,6 +51,15 @@ void firn_writer__set_manifest(struct firn_db *db, const char *name, const char 
     s->intent.base.arg = s;
     w->pending++;
     firn_manifest_setting(w->mnode, &s->intent);
+}
+
+void firn_writer__follow_settings(struct firn_writer *w)
+{
+    const Firn__Manifest *pb = w->manifest->pb;
+    bool expire = firn_events_want_expired(pb->settings->notify_keyspace_events);
+    w->memory.expiry_index = expire;
+    if (w->engine)
+        firn_engine_expire(w->engine, expire, pb->expired_to_ms);
 }
 
 void firn_writer__settings_changed(struct firn_db *db)

@@ -172,6 +172,7 @@ static void begin_serving(struct firn_writer *w)
                    "epoch=%" PRIu64 " port=%u took=%" PRIu64 "ms", w->epoch, (unsigned)w->port,
                    w->takeover_took_ns / FIRN_MS);
     firn_engine_advance(w->engine);
+    firn_writer__follow_settings(w);
     /* What was replayed is flushed if it reached a bound, and else when the database has been idle.
      */
     firn_writer__maybe_freeze(w);
@@ -289,6 +290,7 @@ static void claimed(struct firn_intent *it)
     };
     struct firn_takeover_user u = {.apply = replay, .sealed = sealed, .done = taken_over, .arg = w};
     enum firn_status s = firn_memory_init(&w->memory, w->manifest->floor);
+    firn_writer__follow_settings(w);
     set_state(w, WRITER_TAKING_OVER);
     if (s == FIRN_OK)
         s = firn_takeover_start(w->db.env, w->db.store, &o, &u, &w->takeover);

@@ -137,6 +137,7 @@ static void commit(struct flush *f)
         .end = f->part.end,
         .seqno = f->part.last_seqno,
         .log_time_ms = f->part.log_time_ms,
+        .expired_to_ms = f->part.expired_to_ms,
         .watermark = f->watermark,
         .tables = f->refs,
         .ntables = f->build.count,
@@ -256,6 +257,7 @@ static struct flush *flush_start(struct firn_writer *w, const struct firn_memory
     };
     f->build.table_bytes = w->settings->table_bytes;
     f->build.max_seqno = UINT64_MAX; /* every slot in it is durable */
+    f->build.expired_to_ms = part->expired_to_ms;
     f->job = (struct firn_job){.run = build_run, .done = built, .arg = f};
     w->pending++;
     firn_exec(w->db.env, &f->job);
@@ -316,6 +318,10 @@ static void freeze(struct firn_writer *w)
 {
     struct firn_err err = {0};
     w->rotate_wanted = false;
+    /* No record has been applied to the next slot yet: what the expirer has dealt with lies before.
+     */
+    if (w->engine)
+        firn_memory_active(&w->memory)->expired_to_ms = firn_engine_expired_to(w->engine);
     enum firn_status s = firn_memory_rotate(&w->memory);
     if (s == FIRN_LIMIT) {
         /* Memory is short, or flushes lag: try again. The bounds hold writes back meanwhile. */

@@ -102,6 +102,7 @@ struct firn_writer {
 
     struct writer_probe probe;
     uint64_t newest_log_time_ms;  /* given out or replayed */
+    uint64_t newest_now_ms;       /* now never goes back: what expired once stays expired */
     struct firn_timer halt_timer; /* shutdown-timeout */
     unsigned pending;             /* things under way that the end waits for */
     struct firn_defer end_defer, shut_defer, fence_defer;
@@ -144,6 +145,8 @@ void firn_writer__set_manifest(struct firn_db *db, const char *name, const char 
                                             const struct firn_err *err),
                                void *arg);
 void firn_writer__settings_changed(struct firn_db *db);
+/* Do as the settings in w->manifest say. */
+void firn_writer__follow_settings(struct firn_writer *w);
 void firn_writer__want_place(struct firn_db *db, struct firn_place place);
 
 /* --- writer_flush.c */
@@ -167,6 +170,8 @@ void firn_writer__probe_hint(struct firn_db *db);
 uint64_t firn_writer__reload_view(struct firn_db *db);
 /* Slots became durable: probes that waited for them end. */
 void firn_writer__probe_durable(struct firn_writer *w);
+/* A manifest was seen: take its view if it is newer. */
+void firn_writer__see_manifest(struct firn_writer *w, struct firn_manifest *m);
 /* Make the view of the newest manifest and memory the current one. Failure keeps the old one. */
 enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_manifest *m,
                                            struct firn_err *err);

@@ -31,12 +31,12 @@ enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_ma
         firn_manifest_ref(m);
         firn_manifest_unref(w->manifest);
         w->manifest = m;
+        firn_writer__follow_settings(w);
     }
     return FIRN_OK;
 }
 
-/* A manifest was seen: take its view if it is newer. */
-static void see_manifest(struct firn_writer *w, struct firn_manifest *m)
+void firn_writer__see_manifest(struct firn_writer *w, struct firn_manifest *m)
 {
     struct firn_err err = {0};
     if (m->version <= w->manifest->version)
@@ -99,7 +99,7 @@ static void read_answered(struct firn_manifest_read *r)
     p->waiting = true;
     if (durable_past(w, p->need_gate))
         read_probe_ends(w);
-    see_manifest(w, r->manifest);
+    firn_writer__see_manifest(w, r->manifest);
     firn_engine_advance(w->engine);
 }
 
@@ -177,7 +177,7 @@ static void reloaded(struct firn_manifest_read *r)
         return;
     w->db.view_error.text[0] = '\0';
     if (r->status == FIRN_OK)
-        see_manifest(w, r->manifest);
+        firn_writer__see_manifest(w, r->manifest);
     else
         w->db.view_error = r->err;
     w->db.reload_done = w->reload_covered;

@@ -25,7 +25,11 @@ uint64_t firn_writer__now_ms(struct firn_db *db)
         else if (now + skew < store_now)
             now = store_now - skew;
     }
-    return now > w->newest_log_time_ms ? now : w->newest_log_time_ms;
+    if (now < w->newest_log_time_ms)
+        now = w->newest_log_time_ms;
+    if (now > w->newest_now_ms)
+        w->newest_now_ms = now;
+    return w->newest_now_ms;
 }
 
 /* --- the pipeline's callbacks */

@@ -3,6 +3,7 @@
 #include "ctl/ctl_verify_priv.h"
 
 #include "base/hash.h"
+#include "format/key.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -94,8 +95,10 @@ static const char *entry_problem(const struct verify_blocks *b, const struct fir
                                  const struct firn_entry *e, bool first)
 {
     const struct firn_table_props *p = &b->meta->props;
-    if (!firn_key_valid(e->key))
+    if (!firn_key_valid(e->key) && !firn_expiry_key_valid(e->key))
         return "a key is not well-formed";
+    if (firn_key_is_expiry(e->key) && firn_expiry_key_ms(e->key) != e->expiry_ms)
+        return "an entry of the expiry index has another time than its key";
     if (!first && firn_slice_cmp(firn_buf_slice(&b->last), e->key) >= 0)
         return "keys are not in ascending order";
     if (e->seqno < p->min_seqno || e->seqno > p->max_seqno)

@@ -84,6 +84,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
     e->ahead_defer = (struct firn_defer){.fn = firn_engine__fetch_ahead, .arg = e};
     firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
+    firn_engine__expirer_init(e);
     e->started_boot_ns = firn_boot_ns(db->env);
     enum firn_status st = create_server(e, err);
     if (st != FIRN_OK) {
@@ -182,6 +183,7 @@ void firn_engine_free(struct firn_engine *e)
         return;
     const struct firn_env *env = e->db->env;
     firn_server_free(e->server); /* closes every session */
+    firn_engine__expirer_stop(e);
     firn_timer_stop(env, &e->tick);
     firn_timer_stop(env, &e->turn);
     firn_defer_cancel(env, &e->ahead_defer);

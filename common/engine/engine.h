@@ -44,6 +44,17 @@ void firn_engine_feed(struct firn_engine *e, const struct firn_batch_header *hea
 /* Slots were skipped and will never be fed (PROTOCOL "Tailing and freshness"): subscribers'
  * connections end, tracking clients forget all. */
 void firn_engine_feed_gap(struct firn_engine *e);
+/* The writer's database asks for expired events from now on (or does so no more): values whose time
+ * has come are logged as EXPIRED, from those that expire at `from_ms` (the manifest's expired_to)
+ * on. The role derives the expiry index of every record it applies while this is on (log/memory.h).
+ * Nothing changes when it is on, or off, already. The expirer ends by itself when admit says
+ * FENCED.
+ */
+void firn_engine_expire(struct firn_engine *e, bool on, uint64_t from_ms);
+/* Before this time everything that expired has been dealt with in records applied so far, and
+ * nothing that expires before it will be written; 0 while the above is off. For a flush of what has
+ * been applied. O(512). */
+uint64_t firn_engine_expired_to(struct firn_engine *e);
 /* The settings were changed from outside (SIGHUP): hand on what the server keeps for itself. LIMIT.
  */
 enum firn_status firn_engine_reload(struct firn_engine *e) FIRN_MUST_USE;

@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "engine/cursor_priv.h"
 #include "engine/engine.h"
+#include "engine/expirer_priv.h"
 #include "engine/feed_priv.h"
 #include "engine/group_priv.h"
 #include "engine/slowlog_priv.h"
@@ -129,14 +130,17 @@ struct firn_dbsize {
 
 struct firn_engine_stats {
     uint64_t hits, misses, expired_hidden;
+    uint64_t expired_logged, expired_stale; /* entries of the expiry index that were due */
+    uint64_t expire_failures;               /* the expirer had to wait for the store, or memory */
     uint64_t writes, noops;
     uint64_t parked[FIRN_WAIT_COMMIT + 1]; /* by reason */
     uint64_t stale, busy, readonly, corrupt, fetch_errors;
     uint64_t cold_reads, cold_trips, cold_gets, cold_bytes;
     uint64_t reloads;
-    struct firn_hist parked_ns;    /* from a parked command's arrival to its end */
-    struct firn_hist state_age_ns; /* age of the state at serve, of reads */
-    struct firn_hist trips;        /* round trips of reads that needed any */
+    struct firn_hist parked_ns;     /* from a parked command's arrival to its end */
+    struct firn_hist state_age_ns;  /* age of the state at serve, of reads */
+    struct firn_hist expire_lag_ns; /* from a value's time to its record of kind EXPIRED */
+    struct firn_hist trips;         /* round trips of reads that needed any */
 };
 
 /* Store requests counted up to KV.COST RESET. */
@@ -165,6 +169,7 @@ struct firn_engine {
     struct firn_slowlog slowlog;
     struct firn_dbsize dbsize[FIRN_DATABASES];
     struct firn_cost_base cost;
+    struct firn_expirer expirer;
     struct firn_engine_stats stat;
     uint64_t started_boot_ns;
     bool loading;

@@ -82,6 +82,7 @@ static void info_memory(struct info *in)
     number(in, "firn_cache_bytes", l->cache_bytes);
     number(in, "firn_pinned_bytes", l->pinned_bytes);
     number(in, "firn_client_bytes", clients);
+    number(in, "firn_expirer_bytes", in->e->expirer.bytes);
     from_role(in, "memory");
 }
 
@@ -90,6 +91,22 @@ static void info_persistence(struct info *in)
     line(in, "loading:%d", !in->e->db->serving);
     line(in, "async_loading:0");
     from_role(in, "persistence");
+}
+
+/* Expired events, while the database asks for them. */
+static void info_expirer(struct info *in)
+{
+    const struct firn_engine_stats *s = &in->e->stat;
+    const struct firn_expirer *x = &in->e->expirer;
+    if (!x->on)
+        return;
+    number(in, "firn_expired_to_ms", firn_engine_expired_to(in->e));
+    number(in, "firn_expire_pending", x->far.len + x->near.len + x->nstuck);
+    number(in, "firn_expire_stale", s->expired_stale);
+    number(in, "firn_expire_failures", s->expire_failures);
+    number(in, "firn_expire_lag_p50_ms", firn_hist_quantile(&s->expire_lag_ns, 0.5) / FIRN_MS);
+    number(in, "firn_expire_lag_p99_ms", firn_hist_quantile(&s->expire_lag_ns, 0.99) / FIRN_MS);
+    number(in, "firn_expire_lag_max_ms", s->expire_lag_ns.max / FIRN_MS);
 }
 
 static void info_stats(struct info *in)
@@ -101,7 +118,8 @@ static void info_stats(struct info *in)
     number(in, "total_net_input_bytes", r->net_in_bytes);
     number(in, "total_net_output_bytes", r->net_out_bytes);
     number(in, "rejected_connections", r->connections_rejected);
-    number(in, "expired_keys", s->expired_hidden);
+    number(in, "expired_keys", s->expired_logged + s->expired_hidden);
+    info_expirer(in);
     line(in, "evicted_keys:0");
     number(in, "keyspace_hits", s->hits);
     number(in, "keyspace_misses", s->misses);

@@ -74,6 +74,24 @@ static void collect_outcomes(struct firn_metrics_out *out, const struct firn_eng
                          "code", "READONLY", NULL);
 }
 
+static void collect_expirer(struct firn_metrics_out *out, const struct firn_engine *e)
+{
+    const struct firn_engine_stats *s = &e->stat;
+    const struct firn_expirer *x = &e->expirer;
+    firn_metrics_counter(out, "expired_total", "Values whose expiry was logged.", s->expired_logged,
+                         NULL);
+    firn_metrics_counter(out, "expire_stale_total",
+                         "Due entries of the expiry index whose value had gone.", s->expired_stale,
+                         NULL);
+    firn_metrics_counter(out, "expire_failures_total", "Times the expirer had to pause.",
+                         s->expire_failures, NULL);
+    firn_metrics_gauge(out, "expire_pending", "Entries of the expiry index in memory.",
+                       (double)(x->far.len + x->near.len + x->nstuck), NULL);
+    firn_metrics_gauge(out, "expirer_bytes", "Memory of those entries.", (double)x->bytes, NULL);
+    firn_metrics_hist(out, "expire_lag_seconds", "From a value's time to the record of its expiry.",
+                      &s->expire_lag_ns, NULL);
+}
+
 void firn_engine_collect(struct firn_metrics_out *out, void *engine)
 {
     const struct firn_engine *e = engine;
@@ -81,6 +99,7 @@ void firn_engine_collect(struct firn_metrics_out *out, void *engine)
     collect_outcomes(out, &e->stat);
     collect_reads(out, &e->stat);
     collect_parked(out, &e->stat);
+    collect_expirer(out, e);
 }
 
 enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out)

@@ -76,7 +76,10 @@ enum firn_status firn_engine__check_value(struct firn_eval *x, uint64_t len)
 enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_record *rec, size_t n,
                                   uint64_t *slot, uint64_t *seqno)
 {
-    return e->db->vt->apply(e->db, rec, n, slot, seqno);
+    enum firn_status st = e->db->vt->apply(e->db, rec, n, slot, seqno);
+    for (size_t i = 0; st == FIRN_OK && e->expirer.on && i < n; i++)
+        firn_engine__expirer_note(e, &rec[i]);
+    return st;
 }
 
 /* Apply n records as one atomic group and note what the reply waits for. */

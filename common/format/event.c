@@ -1,6 +1,7 @@
 #include "format/event.h"
 
 #include <stddef.h>
+#include <string.h>
 
 const char *firn_event_name(unsigned code)
 {
@@ -40,4 +41,9 @@ const char *firn_event_second_name(unsigned code)
     default:
         return NULL;
     }
+}
+
+bool firn_events_want_expired(const char *classes)
+{
+    return strpbrk(classes, "KE") && strpbrk(classes, "xA");
 }

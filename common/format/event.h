@@ -4,6 +4,8 @@
 #ifndef FIRN_FORMAT_EVENT_H
 #define FIRN_FORMAT_EVENT_H
 
+#include <stdbool.h>
+
 enum firn_event {
     FIRN_EVENT_NONE = 0,
     FIRN_EVENT_SET = 1,
@@ -34,5 +36,9 @@ enum firn_event {
 const char *firn_event_name(unsigned code);
 /* The name of the second event ("expire" of SET_EXPIRE); NULL for codes that stand for one. */
 const char *firn_event_second_name(unsigned code);
+
+/* Do these classes (notify-keyspace-events) ask for expired events: 'x' or 'A', and K or E to say
+ * on which channels? Then the writer logs them (docs/PROTOCOL.md, "Time"). */
+bool firn_events_want_expired(const char *classes);
 
 #endif

@@ -2,6 +2,23 @@
 
 #include "base/assert.h"
 
+struct firn_slice firn_expiry_key(uint64_t at_ms, struct firn_slice key, uint8_t out[FIRN_KEY_MAX])
+{
+    FIRN_ASSERT(firn_key_valid(key) && firn_key_db(key) >= 0);
+    out[0] = FIRN_NS_EXPIRY;
+    firn_put_be64(out + 1, at_ms);
+    memcpy(out + FIRN_EXPIRY_KEY_HEAD, key.data, key.len);
+    return firn_slice_of(out, FIRN_EXPIRY_KEY_HEAD + key.len);
+}
+
+bool firn_expiry_key_valid(struct firn_slice key)
+{
+    if (!firn_key_is_expiry(key) || key.len <= FIRN_EXPIRY_KEY_HEAD)
+        return false;
+    struct firn_slice of = firn_expiry_key_of(key);
+    return firn_key_valid(of) && firn_key_db(of) >= 0;
+}
+
 size_t firn_bound_upper(struct firn_slice key, bool inclusive, uint8_t out[FIRN_BOUND_MAX])
 {
     FIRN_ASSERT(key.len >= 1 && key.data[0] <= FIRN_NS_DB_END);

@@ -6,7 +6,7 @@
 #define HEAD_BYTES 3 /* kind, event, flags */
 #define EXPIRY_BYTES 8
 #define SEQNO_BYTES 8
-#define CHANNEL_MAX FIRN_KEY_MAX
+#define CHANNEL_MAX FIRN_DATA_KEY_MAX
 
 /* Kinds whose body is key length, key, value. */
 static bool is_pair(unsigned kind)

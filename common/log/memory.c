@@ -1,5 +1,7 @@
 #include "log/memory.h"
 
+#include "format/key.h"
+
 /* What is the memtable's of a record; false for kinds that change no key. */
 static bool entry_of(const struct firn_record *rec, uint64_t seqno, struct firn_entry *out)
 {
@@ -23,6 +25,23 @@ static bool entry_of(const struct firn_record *rec, uint64_t seqno, struct firn_
     default:
         return false;
     }
+}
+
+/* What the expiry index says of a record that was put (INTERFACES "Expiry events"). Only databases
+ * have events. */
+static enum firn_status put_index(struct firn_memtable *t, const struct firn_record *rec,
+                                  uint64_t seqno)
+{
+    uint8_t key[FIRN_KEY_MAX];
+    if (rec->kind != FIRN_RECORD_PUT || !rec->expiry_ms || firn_key_db(rec->key) < 0)
+        return FIRN_OK;
+    struct firn_entry e = {
+        .key = firn_expiry_key(rec->expiry_ms, rec->key, key),
+        .seqno = seqno,
+        .expiry_ms = rec->expiry_ms,
+        .kind = FIRN_RECORD_PUT,
+    };
+    return firn_memtable_add(t, &e);
 }
 
 enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at)
@@ -53,6 +72,8 @@ enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record
         s = firn_memtable_add_range(p->table, rec->key, rec->end_key, seqno);
     else if (entry_of(rec, seqno, &e))
         s = firn_memtable_add(p->table, &e);
+    if (s == FIRN_OK && m->expiry_index)
+        s = put_index(p->table, rec, seqno);
     if (s != FIRN_OK)
         return s;
     p->raw_bytes += firn_record_size(rec);

@@ -18,6 +18,8 @@ struct firn_memory_part {
     uint64_t raw_bytes;           /* uncompressed record bytes */
     uint64_t last_seqno;          /* newest seqno of its records, marks and messages included */
     uint64_t log_time_ms;         /* of its last slot */
+    uint64_t expired_to_ms;       /* before it all that expired is dealt with in slots before `end`;
+                                   * 0 = not known. The writer's. */
 };
 
 #define FIRN_MEMORY_PARTS_MAX 256
@@ -25,14 +27,18 @@ struct firn_memory_part {
 struct firn_memory {
     struct firn_memory_part part[FIRN_MEMORY_PARTS_MAX]; /* oldest first; the last one is active */
     size_t parts;
+    /* Derive the expiry index (key.h) from values that expire. For who flushes, or may take over,
+     * while the database asks for expired events; false to begin with, changed at any time. */
+    bool expiry_index;
 };
 
 /* Begin with one empty active memtable whose first slot will be `at`. LIMIT: memory. */
 enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
 void firn_memory_deinit(struct firn_memory *m);
 
-/* Put one record with its seqno, of slot `place`, into the active memtable. Kinds that are no state
- * (messages, group marks) only count. LIMIT: memory, nothing was put. */
+/* Put one record with its seqno, of slot `place`, into the active memtable; with `expiry_index` a
+ * PUT that expires gives an entry of that, too. Kinds that are no state (messages, group marks)
+ * only count. LIMIT: memory; putting the same again is harmless. */
 enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record *rec,
                                  uint64_t seqno, struct firn_place place) FIRN_MUST_USE;
 /* All records of a checked batch. LIMIT: memory; a prefix may have been put, and putting the same

@@ -2,6 +2,7 @@
  * one further down), by share of the key range, less what range tombstones of newer sources cover.
  */
 #include "base/bytes.h"
+#include "format/key.h"
 #include "lsm/view_priv.h"
 
 struct range {
@@ -66,8 +67,14 @@ static double table_share(const struct firn_view_table *t, struct range r)
 
 static double table_live(const struct firn_view_table *t, struct range r)
 {
+    const uint8_t first = FIRN_NS_DB0, behind = FIRN_NS_DB_END;
+    const struct range databases = {firn_slice_of(&first, 1), firn_slice_of(&behind, 1)};
     const struct firn_table_handle *h = t->handle;
-    return table_share(t, r) * ((double)h->entries - 2 * (double)h->tombstones);
+    double share = table_share(t, r);
+    /* All tombstones are of databases; the expiry index beside them has none. */
+    double whole = h->tombstones ? table_share(t, databases) : 0;
+    double tombstones = whole > 0 ? share / whole * (double)h->tombstones : 0;
+    return share * (double)h->entries - 2 * tombstones;
 }
 
 struct estimate {

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "format/key.h"
 #include "lsm/table_cut.h"
 
 void firn_flush_build_clear(struct firn_flush_build *f)
@@ -39,6 +40,11 @@ static enum firn_status take_table(struct firn_flush_build *f, struct firn_table
     return FIRN_OK;
 }
 
+static bool index_is_past(const struct firn_flush_build *f, const struct firn_entry *e)
+{
+    return firn_key_is_expiry(e->key) && e->expiry_ms < f->expired_to_ms;
+}
+
 /* Walk the keys; the first version of each is its newest. */
 static enum firn_status add_entries(struct firn_flush_build *f, struct firn_table_cut *c,
                                     const struct firn_range_tomb *tomb, size_t tombs)
@@ -55,6 +61,8 @@ static enum firn_status add_entries(struct firn_flush_build *f, struct firn_tabl
             covering++;
         if (covering < tombs && firn_slice_cmp(tomb[covering].start, e.key) <= 0 &&
             e.seqno < tomb[covering].seqno)
+            continue;
+        if (index_is_past(f, &e))
             continue;
         bool ready;
         s = firn_table_cut_add(c, &e, firn_xxh3(e.key.data, e.key.len), &ready);

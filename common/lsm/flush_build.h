@@ -10,9 +10,11 @@ struct firn_flush_build {
     /* --- in */
     struct firn_memtable *memtable; /* frozen; referenced by the caller until the job is done */
     struct firn_table_options
-        table;            /* name.number: of the first table; each further one the next */
-    uint64_t table_bytes; /* tables are cut from this size on */
-    uint64_t max_seqno;   /* versions above it are left out; UINT64_MAX = none */
+        table;              /* name.number: of the first table; each further one the next */
+    uint64_t table_bytes;   /* tables are cut from this size on */
+    uint64_t max_seqno;     /* versions above it are left out; UINT64_MAX = none */
+    uint64_t expired_to_ms; /* entries of the expiry index before it are left out: what they tell of
+                             * has been dealt with */
     /* --- out */
     enum firn_status status; /* OK; LIMIT: memory; INVALID: not what options promise (base_seqno) */
     struct firn_table_object *object; /* in key order, disjoint; owned */

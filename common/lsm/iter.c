@@ -376,6 +376,7 @@ enum firn_status firn_iter_create(struct firn_view *v, struct firn_read *r,
     it->reverse = o->reverse;
     it->max_seqno = o->max_seqno;
     it->now_ms = o->now_ms;
+    it->ahead = o->ahead;
     enum firn_status st = copy_bounds(it, o);
     if (st == FIRN_OK)
         st = open_sources(it);

@@ -57,6 +57,7 @@ struct firn_iter {
     bool reverse;
     uint64_t max_seqno, now_ms;
     uint64_t ahead_bytes;       /* bound of one source's read-ahead */
+    uint32_t ahead;             /* where it begins */
     struct firn_source *source; /* memtables, L0, then the runs of the current partition */
     size_t nfixed, nsources;
     size_t part;               /* current partition, where the view has any */

@@ -347,7 +347,9 @@ enum firn_status firn_source__open(struct firn_source *s, const struct firn_view
     s->table = table;
     s->ntables = n;
     s->at = s->memtable ? 0 : first_table(s);
-    return firn_source__seek(s, s->it->reverse ? s->it->end : s->it->start);
+    enum firn_status st = firn_source__seek(s, s->it->reverse ? s->it->end : s->it->start);
+    s->ahead = s->it->ahead;
+    return st;
 }
 
 void firn_source__close(struct firn_source *s)

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "format/key.h"
 #include "format/tombs.h"
 #include "lsm/memtable_priv.h"
 
@@ -79,7 +80,8 @@ static enum firn_status add_version(struct firn_memtable *m, struct firn_mt_key 
     if (!v)
         return FIRN_LIMIT;
     version_fill(v, k->newest, e);
-    m->live += firn_kind_deletes(k->newest->kind) - firn_kind_deletes(e->kind);
+    if (!firn_key_is_expiry(e->key))
+        m->live += firn_kind_deletes(k->newest->kind) - firn_kind_deletes(e->kind);
     k->newest = v;
     return FIRN_OK;
 }
@@ -103,6 +105,10 @@ static enum firn_status add_key(struct firn_memtable *m, const struct firn_entry
     firn_memtable__hash_insert(&m->hash, hash, k);
     m->pending[m->npending++] = k;
     m->keys++;
+    if (firn_key_is_expiry(e->key)) {
+        m->index_keys++;
+        return FIRN_OK;
+    }
     /* No-ops write no record: a DEL of a key that is not here deletes one further down. */
     m->live += firn_kind_deletes(e->kind) ? -1 : 1;
     return FIRN_OK;
@@ -278,5 +284,9 @@ int64_t firn_memtable_live(const struct firn_memtable *m, struct firn_slice star
         }
         share = in / (double)(m->tree.keys + m->npending);
     }
-    return share > 0 ? (int64_t)(share * (double)m->live) : 0;
+    if (share <= 0 || m->keys == m->index_keys)
+        return 0;
+    /* The expiry index is no part of `live`, nor of the ranges asked for. */
+    share *= (double)m->keys / (double)(m->keys - m->index_keys);
+    return (int64_t)((share < 1 ? share : 1) * (double)m->live);
 }

@@ -151,7 +151,8 @@ struct firn_memtable {
     struct firn_mt_tombs tombs;
     struct firn_mt_reads reads;
     uint64_t entries, keys;
-    int64_t live;
+    int64_t live;      /* of them; the expiry index not counted */
+    size_t index_keys; /* distinct keys of the expiry index */
     struct firn_mt_key *pending[FIRN_MT_PENDING_MAX];
 };
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "format/key.h"
 #include "lsm/table_cut.h"
 
 /* A run in the heap, ordered by its current key, then newest first. `prefix` is 8 bytes of that key
@@ -210,22 +211,27 @@ static bool is_covered(struct firn_merge *m, const struct firn_entry *e)
     return e->seqno < t->seqno && firn_slice_cmp(t->start, e->key) <= 0;
 }
 
+static bool has_expired(const struct firn_merge *m, const struct firn_entry *e)
+{
+    return e->expiry_ms && e->expiry_ms < m->o.expired_before_ms;
+}
+
 /* Is the newest version of its key to be kept? A covered one is dead for whoever comes later: the
  * range tombstone is kept wherever something older may remain. The others go only at the bottom
- * (I9). */
+ * (I9), but for entries of the expiry index: an older version of one says the same. */
 static bool keeps(struct firn_merge *m, const struct firn_entry *e)
 {
     if (is_covered(m, e)) {
         m->stats.covered++;
         return false;
     }
-    if (!m->o.bottom)
+    if (!m->o.bottom && !firn_key_is_expiry(e->key))
         return true;
     if (firn_kind_deletes(e->kind)) {
         m->stats.tombstones_dropped++;
         return false;
     }
-    if (e->expiry_ms && e->expiry_ms < m->o.expired_before_ms) {
+    if (has_expired(m, e)) {
         m->stats.expired_dropped++;
         return false;
     }

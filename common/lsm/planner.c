@@ -1,6 +1,7 @@
 #include "lsm/planner.h"
 
 #include "base/mem.h"
+#include "format/event.h"
 
 static bool overlaps(const Firn__Table *t, const Firn__Partition *p)
 {
@@ -153,6 +154,6 @@ size_t firn_plan_splits(Firn__Table *const *table, size_t tables, uint64_t parti
 
 uint64_t firn_plan_expired_before(const Firn__Manifest *m)
 {
-    bool events = m->settings->notify_keyspace_events[0] != '\0';
+    bool events = firn_events_want_expired(m->settings->notify_keyspace_events);
     return events && m->expired_to_ms < m->log_time_ms ? m->expired_to_ms : m->log_time_ms;
 }

@@ -45,6 +45,7 @@ struct firn_iter_options {
     bool keys_only;     /* values need not be set */
     uint64_t max_seqno; /* UINT64_MAX = all */
     uint64_t now_ms;    /* entries with 0 < expiry_ms ≤ now_ms are skipped; 0 = show all */
+    uint32_t ahead;     /* blocks to read ahead at the first miss; it grows from there */
 };
 
 /* The iterator references the view and uses r for its blocks (it drops the pins of blocks it has

@@ -1,5 +1,6 @@
 #include "manifest/edit.h"
 
+#include "format/event.h"
 #include "format/key.h"
 #include "manifest/edit_priv.h"
 
@@ -264,12 +265,6 @@ static bool parse_u64(const char *text, uint64_t *out)
     return true;
 }
 
-/* Do these classes of keyspace events include expired ones, and a channel to send them to? */
-static bool wants_expired(const char *classes)
-{
-    return strpbrk(classes, "KE") && strpbrk(classes, "xA");
-}
-
 static enum firn_status set_events(Firn__Manifest *m, const char *value, struct firn_err *err)
 {
     if (strlen(value) > 32 || value[strspn(value, "KEg$lshzxetdmnA")] != '\0')
@@ -277,7 +272,8 @@ static enum firn_status set_events(Firn__Manifest *m, const char *value, struct 
             err, FIRN_INVALID,
             "notify-keyspace-events takes letters of \"KEg$lshzxetdmnA\", not \"%.40s\"", value);
     /* INTERFACES "Expiry events": keys that expired before are not announced. */
-    if (wants_expired(value) && !wants_expired(m->settings->notify_keyspace_events))
+    if (firn_events_want_expired(value) &&
+        !firn_events_want_expired(m->settings->notify_keyspace_events))
         m->expired_to_ms = m->log_time_ms;
     return firn_pb_set_string(&m->settings->notify_keyspace_events, value);
 }

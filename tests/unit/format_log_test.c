@@ -240,13 +240,19 @@ static void bad_records_are_not_written(void **state)
         {.kind = FIRN_RECORD_RANGEDEL, .key = key_of("b"), .end_key = key_of("a")},
         {.kind = FIRN_RECORD_RANGEDEL, .key = key_of("b"), .end_key = key_of("b")},
         {.kind = FIRN_RECORD_RANGEDEL, .key = firn_slice_of("\x01x", 2), .end_key = key_of("b")},
+        {.kind = FIRN_RECORD_PUT,
+         .key = firn_slice_of("\x01"
+                              "12345678"
+                              "\x10"
+                              "a",
+                              11)},
         {.kind = FIRN_RECORD_GROUP_END, .value = str("x")},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(firn_record_append(&b, &bad[i]), FIRN_INVALID);
         assert_int_equal(b.len, 0);
     }
-    static uint8_t big[FIRN_KEY_MAX + 1] = {0x10};
+    static uint8_t big[FIRN_DATA_KEY_MAX + 1] = {0x10};
     struct firn_record r = {.kind = FIRN_RECORD_PUT, .key = firn_slice_of(big, sizeof big)};
     assert_int_equal(firn_record_append(&b, &r), FIRN_INVALID);
     r.key.len--;
@@ -257,6 +263,43 @@ static void bad_records_are_not_written(void **state)
                              .end_key = firn_slice_of("\x20", 1)};
     assert_int_equal(firn_record_append(&b, &r), FIRN_OK);
     firn_buf_clear(&b);
+}
+
+/* The expiry index: in order of time, then of keys, and room for the longest. */
+static void keys_of_the_expiry_index(void **state)
+{
+    (void)state;
+    static uint8_t long_key[FIRN_DATA_KEY_MAX] = {0x1f}, a[FIRN_KEY_MAX], b[FIRN_KEY_MAX];
+    struct firn_slice longest = firn_slice_of(long_key, sizeof long_key);
+    struct firn_slice x = firn_expiry_key(UINT64_C(0x0102030405060708), longest, a);
+    assert_int_equal(x.len, FIRN_KEY_MAX);
+    assert_memory_equal(x.data, "\x01\x01\x02\x03\x04\x05\x06\x07\x08\x1f", 10);
+    assert_true(firn_expiry_key_valid(x));
+    assert_false(firn_key_valid(x));
+    assert_true(firn_expiry_key_ms(x) == UINT64_C(0x0102030405060708));
+    assert_true(firn_slice_eq(firn_expiry_key_of(x), longest));
+    x = firn_expiry_key(255, longest, a);
+    struct firn_slice y = firn_expiry_key(256, key_of(""), b);
+    assert_true(firn_slice_cmp(x, y) < 0);
+    y = firn_expiry_key(255, key_of("zz"), b);
+    assert_true(firn_slice_cmp(y, x) < 0);
+    assert_false(firn_expiry_key_valid(firn_slice_of(y.data, FIRN_EXPIRY_KEY_HEAD)));
+    b[FIRN_EXPIRY_KEY_HEAD] = FIRN_NS_INTERNAL; /* of databases alone */
+    assert_false(firn_expiry_key_valid(y));
+    static uint8_t too_long[FIRN_KEY_MAX + 1] = {FIRN_NS_EXPIRY};
+    too_long[FIRN_EXPIRY_KEY_HEAD] = 0x10;
+    assert_false(firn_expiry_key_valid(firn_slice_of(too_long, sizeof too_long)));
+}
+
+static void which_classes_ask_for_expired_events(void **state)
+{
+    (void)state;
+    static const char *const yes[] = {"Ex", "KEA", "xK", "KE$gx"};
+    static const char *const no[] = {"", "x", "A", "KE", "KE$lg"};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        assert_true(firn_events_want_expired(yes[i]));
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        assert_false(firn_events_want_expired(no[i]));
 }
 
 static enum firn_status check_bytes(const char *bytes, size_t len, uint64_t count)
@@ -531,6 +574,8 @@ int main(void)
         cmocka_unit_test(bounds_enclose),
         cmocka_unit_test(records_round_trip),
         cmocka_unit_test(bad_records_are_not_written),
+        cmocka_unit_test(keys_of_the_expiry_index),
+        cmocka_unit_test(which_classes_ask_for_expired_events),
         cmocka_unit_test(damaged_records_are_found),
         cmocka_unit_test(batches_round_trip),
         cmocka_unit_test(every_flipped_bit_of_a_batch_is_found),
