@@ -141,10 +141,10 @@ static bool too_many_tombs(struct firn_writer *w)
 /* L0 is long: let in less the longer it is. */
 static bool slowed(struct firn_writer *w, size_t l0, size_t bytes)
 {
-    uint64_t now = firn_boot_ns(w->db.env);
     uint64_t slow = w->settings->l0_slow_tables, refuse = w->settings->l0_refuse_tables;
     if (l0 < slow)
         return false;
+    uint64_t now = firn_boot_ns(w->db.env);
     if (now - w->slow_window_ns >= SLOW_WINDOW_NS) {
         w->slow_window_ns = now;
         w->slow_bytes = 0;

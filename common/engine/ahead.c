@@ -7,6 +7,8 @@
 #include "base/bytes.h"
 
 #define KEEP_BYTES 4096 /* of a connection's buffer, from one pipeline to the next */
+#define PREFETCH_MAX 16 /* commands, each with its first key */
+#define PREFETCH_KEY_MAX 255
 
 /* ahead_keys holds a record per command: 2 bytes number of keys, then 2 bytes length and the
  * internal key of each (lengths less one, so that the longest key fits). */
@@ -77,6 +79,7 @@ static void fetch_soon(struct firn_session *s)
     firn_defer(s->e->db->env, &s->e->ahead_defer);
 }
 
+/* Does the command look at what its keys hold? */
 static bool looks_at_keys(const struct firn_db *db, const struct firn_command *cmd, size_t argc)
 {
     if (!(cmd->flags & FIRN_CMD_WRITE))
@@ -157,4 +160,33 @@ void firn_engine__ahead_executed(struct firn_session *s)
         firn_buf_clear(&s->ahead_keys);
     if (!s->ahead_fetching && firn_list_empty(&s->ahead_link))
         firn_read_clear(&s->ahead);
+}
+
+/* ---- commands about to be executed */
+
+void firn_engine__prefetch(void *engine, struct firn_conn *c, const struct firn_upcoming *command,
+                           size_t n)
+{
+    struct firn_engine *e = engine;
+    struct firn_db *db = e->db;
+    struct firn_view_probe probe[PREFETCH_MAX];
+    uint8_t key[PREFETCH_MAX][1 + PREFETCH_KEY_MAX];
+    size_t probes = 0;
+    if (!db->view)
+        return;
+    for (size_t i = 0; i < n && probes < PREFETCH_MAX; i++) {
+        const struct firn_upcoming *u = &command[i];
+        const struct firn_command *cmd = u->entry ? u->entry->cmd : NULL;
+        size_t first = cmd ? (size_t)cmd->keys[0].first : 0;
+        if (!first || u->argc <= first || u->argv[first].len > PREFETCH_KEY_MAX)
+            continue;
+        struct firn_slice user = u->argv[first];
+        uint8_t *k = key[probes];
+        k[0] = (uint8_t)(FIRN_NS_DB0 + firn_conn_db(c));
+        if (user.len)
+            memcpy(k + 1, user.data, user.len);
+        probe[probes].key = firn_slice_of(k, user.len + 1);
+        probe[probes++].memory_only = !looks_at_keys(db, cmd, u->argc);
+    }
+    firn_view_prefetch(db->view, probe, probes);
 }

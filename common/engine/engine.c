@@ -55,6 +55,7 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
         .open = firn_engine__session_open,
         .close = firn_engine__session_close,
         .lookahead = firn_engine__lookahead,
+        .prefetch = firn_engine__prefetch,
         .reset = firn_engine__session_reset,
         .role = role_name,
         .arg = e,

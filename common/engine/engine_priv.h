@@ -284,6 +284,9 @@ void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns);
 void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
                             size_t argc, const struct firn_slice *argv);
 void firn_engine__fetch_ahead(void *engine);
+/* Commands about to be executed: load the CPU's cache for them. */
+void firn_engine__prefetch(void *engine, struct firn_conn *c, const struct firn_upcoming *command,
+                           size_t n);
 /* The command at hand is parked; a command was executed to its end. */
 void firn_engine__ahead_parked(struct firn_session *s);
 void firn_engine__ahead_executed(struct firn_session *s);

@@ -143,6 +143,8 @@ enum firn_status firn_block_open(struct firn_slice raw, struct firn_block *out)
 
 #define BEFORE_ALL UINT32_MAX
 #define BEHIND_ALL (UINT32_MAX - 1)
+#define PREFETCH_BYTES ((size_t)384)       /* from a restart on: entries, as a scan meets them */
+#define PREFETCH_ARRAY_BYTES ((size_t)768) /* of the arrays that a search meets */
 
 static inline uint32_t restart_at(const struct firn_block *b, uint32_t r)
 {
@@ -252,11 +254,58 @@ static inline enum scan scan_group(const struct firn_block *b, uint32_t r, struc
     return MISSING;
 }
 
+/* Where the hash index says what it knows of a key; only where there is one. */
+static inline const uint8_t *bucket_of(const struct firn_block *b, uint64_t hash)
+{
+    return &b->bucket[((hash & UINT32_MAX) * b->buckets) >> 32];
+}
+
+void firn_block_prefetch_index(const struct firn_block *b, uint64_t hash)
+{
+    if (b->buckets)
+        __builtin_prefetch(bucket_of(b, hash));
+}
+
+/* What the hash index says: a restart, BUCKET_SEVERAL or BUCKET_NONE. */
+static inline uint8_t ask_index(const struct firn_block *b, uint64_t hash)
+{
+    return b->buckets ? *bucket_of(b, hash) : BUCKET_SEVERAL;
+}
+
+static inline void prefetch(const uint8_t *p, size_t len)
+{
+    for (size_t at = 0; at < len; at += 64)
+        __builtin_prefetch(p + at);
+}
+
+void firn_block_prefetch_restart(const struct firn_block *b, uint64_t hash)
+{
+    uint8_t r = ask_index(b, hash);
+    size_t arrays = (size_t)b->restarts * 12;
+    if (r == BUCKET_SEVERAL) { /* a search: prefixes, then the restart's offset */
+        prefetch(b->prefix, arrays < PREFETCH_ARRAY_BYTES ? arrays : PREFETCH_ARRAY_BYTES);
+        __builtin_prefetch(b->first_key);
+    } else if (r != BUCKET_NONE) {
+        __builtin_prefetch(b->restart + (size_t)r * 4);
+    }
+}
+
+void firn_block_prefetch_entries(const struct firn_block *b, struct firn_slice key, uint64_t hash)
+{
+    uint32_t r = ask_index(b, hash);
+    if (r == BUCKET_NONE)
+        return;
+    if (r == BUCKET_SEVERAL)
+        r = find_restart(b, key);
+    if (r < BEHIND_ALL)
+        prefetch(b->raw + restart_at(b, r), PREFETCH_BYTES);
+}
+
 enum firn_status firn_block_get(const struct firn_block *b, struct firn_slice key, uint64_t hash,
                                 struct firn_entry *out)
 {
     if (b->buckets) {
-        uint8_t r = b->bucket[((hash & UINT32_MAX) * b->buckets) >> 32];
+        uint8_t r = *bucket_of(b, hash);
         if (r == BUCKET_NONE)
             return FIRN_ABSENT;
         if (r != BUCKET_SEVERAL)

@@ -113,6 +113,13 @@ enum firn_status firn_block_open(struct firn_slice raw, struct firn_block *out) 
 enum firn_status firn_block_get(const struct firn_block *b, struct firn_slice key, uint64_t hash,
                                 struct firn_entry *out);
 
+/* Ask the CPU's cache, one step after the other and each when what the one before asked for has
+ * come, for what a get of this key will touch: the hash index, the restart's offset, the entries.
+ */
+void firn_block_prefetch_index(const struct firn_block *b, uint64_t hash);
+void firn_block_prefetch_restart(const struct firn_block *b, uint64_t hash);
+void firn_block_prefetch_entries(const struct firn_block *b, struct firn_slice key, uint64_t hash);
+
 /* A position in a block. Zero-initialise. */
 struct firn_block_iter {
     const struct firn_block *b;

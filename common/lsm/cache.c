@@ -235,6 +235,18 @@ struct firn_cache_entry *firn_cache_find(const struct firn_cache *c, uint64_t ta
     return e;
 }
 
+void firn_cache_prefetch(const struct firn_cache *c, uint64_t table_id, uint64_t offset)
+{
+    __builtin_prefetch(bucket_of(c, table_id, offset));
+}
+
+void firn_cache_prefetch_entry(const struct firn_cache *c, uint64_t table_id, uint64_t offset)
+{
+    const uint8_t *e = (const uint8_t *)*bucket_of(c, table_id, offset);
+    for (size_t at = 0; e && at < sizeof(struct firn_cache_entry); at += 64)
+        __builtin_prefetch(e + at);
+}
+
 void firn_cache_ref(struct firn_cache *c, struct firn_cache_entry *e)
 {
     if (e->refs++ == 0)

@@ -55,6 +55,10 @@ void firn_cache_insert(struct firn_cache *c, struct firn_cache_entry *e);
 /* The entry of this name, or NULL. Counts as no use. */
 struct firn_cache_entry *firn_cache_find(const struct firn_cache *c, uint64_t table_id,
                                          uint64_t offset);
+/* Ask the CPU's cache for what a find will touch: first where it begins, then, when that has come,
+ * the entry that lies there. */
+void firn_cache_prefetch(const struct firn_cache *c, uint64_t table_id, uint64_t offset);
+void firn_cache_prefetch_entry(const struct firn_cache *c, uint64_t table_id, uint64_t offset);
 /* Say that an entry was used. */
 static inline void firn_cache_touch(struct firn_cache_entry *e)
 {

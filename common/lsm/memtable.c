@@ -7,6 +7,7 @@
 
 #define CHUNK_BYTES_MIN ((size_t)16 * 1024)
 #define CHUNK_BYTES_MAX ((size_t)1024 * 1024)
+#define PREFETCH_BYTES ((size_t)192) /* of a key with its value */
 
 enum firn_status firn_memtable_create(struct firn_memtable **out)
 {
@@ -210,6 +211,21 @@ void firn_memtable_prefetch(const struct firn_memtable *m, uint64_t hash)
 {
     const struct firn_mt_segment *s = firn_memtable__segment(&m->hash, hash);
     __builtin_prefetch(&s->slot[(uint32_t)hash & s->mask]);
+}
+
+bool firn_memtable_prefetch_key(const struct firn_memtable *m, uint64_t hash)
+{
+    const struct firn_mt_segment *s = firn_memtable__segment(&m->hash, hash);
+    uint32_t i = (uint32_t)hash & s->mask;
+    while (s->slot[i].key && s->slot[i].hash != hash)
+        i = (i + 1) & s->mask;
+    const uint8_t *k = (const uint8_t *)s->slot[i].key;
+    if (!k)
+        return false;
+    /* The key, its first version and the value lie behind one another. */
+    for (size_t at = 0; at < PREFETCH_BYTES; at += 64)
+        __builtin_prefetch(k + at);
+    return true;
 }
 
 void firn_memtable_horizon(struct firn_memtable *m, uint64_t low, uint64_t high)

@@ -38,8 +38,10 @@ enum firn_status firn_memtable_get(const struct firn_memtable *m, struct firn_sl
                                    uint64_t hash, uint64_t max_seqno, struct firn_entry *out,
                                    uint64_t *covering);
 
-/* Ask the CPU's cache for what a get of this hash will touch first: for batches of lookups. */
+/* Ask the CPU's cache for what a get of this hash will touch first: for batches of lookups. Then,
+ * once that has come, for what it will touch next; false: no such key is here. */
 void firn_memtable_prefetch(const struct firn_memtable *m, uint64_t hash);
+bool firn_memtable_prefetch_key(const struct firn_memtable *m, uint64_t hash);
 /* Promise, for the inserts to come: every read, now or later, that must see the state of before
  * them names a max_seqno in [low, high]; all others see them. So of the range tombstones over a key
  * only the newest one at or below low, the newest one, and those in between at or below high are

@@ -179,13 +179,14 @@ static enum firn_exec unknown(struct firn_conn *c, struct firn_command_entry *pa
     return rejected(c, NULL);
 }
 
-static enum firn_exec dispatch(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
+static enum firn_exec dispatch(struct firn_conn *c, const struct firn_upcoming *u)
 {
     struct firn_server *s = c->srv;
-    struct firn_command_entry *parent;
-    struct firn_command_entry *e = firn_registry_resolve(s->registry, argc, argv, &parent);
+    struct firn_command_entry *e = u->entry;
+    size_t argc = u->argc;
+    const struct firn_slice *argv = u->argv;
     if (__builtin_expect(!e, 0))
-        return unknown(c, parent, argc, argv);
+        return unknown(c, u->parent, argc, argv);
     c->cmd = e;
     if (e != s->run_cmd)
         firn_server__charge(s, e);
@@ -221,14 +222,15 @@ static void silence(struct firn_conn *c)
     c->reply_skip_next = false;
 }
 
-static enum firn_exec execute(struct firn_conn *c, uint64_t now_ns)
+static enum firn_exec execute(struct firn_conn *c, const struct firn_upcoming *u, uint64_t now_ns)
 {
     struct firn_server *s = c->srv;
     if (!c->retry)
         c->arrival_ns = now_ns;
     c->mark = c->out.buf.len;
     c->in_exec = true;
-    enum firn_exec r = dispatch(c, c->parser.argc, c->parser.argv);
+    c->command_bytes = u->used;
+    enum firn_exec r = dispatch(c, u);
     c->in_exec = false;
     if (r == FIRN_EXEC_PARK) {
         FIRN_ASSERT(c->out.buf.len == c->mark);
@@ -263,9 +265,11 @@ static size_t run(struct firn_conn *c, const uint8_t *data, size_t len, uint64_t
     size_t at = 0, out_before = c->out.buf.len;
     c->incomplete = false;
     s->run_from_ns = now_ns;
+    firn_conn__batch_begin(c);
     while (at < len && may_execute(c) && (!s->draining || c->retry)) {
         limits.authenticated = c->authenticated;
-        enum firn_parse p = firn_parser_next(&c->parser, &limits, data + at, len - at);
+        struct firn_upcoming u;
+        enum firn_parse p = firn_conn__batch_next(c, &limits, data + at, len - at, &u);
         if (p == FIRN_PARSE_MORE) {
             c->incomplete = true;
             break;
@@ -275,15 +279,14 @@ static size_t run(struct firn_conn *c, const uint8_t *data, size_t len, uint64_t
             at = len;
             break;
         }
-        size_t used = c->parser.used;
-        if (c->ahead_n && !c->retry && c->parser.argc && c->query_at + at + used <= c->ahead_at)
+        if (c->ahead_n && !c->retry && u.argc && c->query_at + at + u.used <= c->ahead_at)
             c->ahead_n--;
-        if (c->parser.argc && execute(c, now_ns) == FIRN_EXEC_PARK) {
+        if (u.argc && execute(c, &u, now_ns) == FIRN_EXEC_PARK) {
             c->parked = true;
             s->stats.parked++;
             break;
         }
-        at += used;
+        at += u.used;
     }
     firn_server__charge(s, NULL);
     if (c->out.buf.len > out_before)
@@ -335,7 +338,7 @@ static void look_ahead(struct firn_conn *c)
         return;
     struct firn_parse_limits limits = s->limits;
     limits.authenticated = c->authenticated;
-    size_t parked_end = c->query_at + c->parser.used;
+    size_t parked_end = c->query_at + c->command_bytes;
     if (c->ahead_at < parked_end) {
         c->ahead_at = parked_end;
         c->ahead_n = 0;

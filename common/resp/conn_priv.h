@@ -24,6 +24,15 @@ struct firn_held_ring {
     size_t cap, head, n; /* cap is 0 or a power of two */
 };
 
+/* Commands of the connection at hand, parsed ahead (conn_batch.c). */
+#define FIRN_BATCH_MAX 16
+struct firn_batch {
+    struct firn_parser parser[FIRN_BATCH_MAX];
+    struct firn_upcoming command[FIRN_BATCH_MAX];
+    unsigned n, next; /* command[next … n) are to be executed */
+    bool exhausted;   /* what follows is for the connection's own parser */
+};
+
 enum firn_conn_closing {
     FIRN_CONN_OPEN,
     FIRN_CONN_CLOSE_FLUSH, /* when everything owed was sent */
@@ -45,8 +54,9 @@ struct firn_conn {
     struct firn_parser parser;
     struct firn_buf query;
     size_t query_at;
-    size_t ahead_at;  /* first byte of query not shown to lookahead */
-    unsigned ahead_n; /* commands shown to lookahead and not executed since */
+    size_t command_bytes; /* of the command executed last, or parked */
+    size_t ahead_at;      /* first byte of query not shown to lookahead */
+    unsigned ahead_n;     /* commands shown to lookahead and not executed since */
     uint64_t arrival_ns;
     struct firn_command_entry *cmd; /* being executed or executed last */
 
@@ -101,6 +111,7 @@ struct firn_server {
     struct firn_list listeners;
     struct firn_list conns, dirty, ready, gated, doomed;
     struct firn_parser ahead; /* scratch of lookahead */
+    struct firn_batch batch;  /* scratch of whichever connection executes */
     uint64_t next_id;
     uint64_t durable_slot, probe_done;
     struct firn_defer turn;         /* end of the loop turn */
@@ -141,6 +152,12 @@ void firn_conn__settle(struct firn_conn *c);
 void firn_conn__make_ready(struct firn_conn *c);
 /* Are there bytes to be executed and nothing in the way? */
 bool firn_conn__runnable(const struct firn_conn *c);
+
+/* --- conn_batch.c: commands parsed ahead. begin before the first command of a stretch of input;
+ * next as firn_parser_next, where data and len are always what was not executed yet. */
+void firn_conn__batch_begin(struct firn_conn *c);
+enum firn_parse firn_conn__batch_next(struct firn_conn *c, const struct firn_parse_limits *limits,
+                                      const uint8_t *data, size_t len, struct firn_upcoming *out);
 
 /* --- output.c: sending and holding */
 

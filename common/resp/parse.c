@@ -59,7 +59,7 @@ void firn_parser_clear(struct firn_parser *p)
     firn_buf_clear(&p->text);
 }
 
-static bool push_arg(struct firn_parser *p, struct firn_slice s)
+static inline bool push_arg(struct firn_parser *p, struct firn_slice s)
 {
     if (p->argc == p->argv_cap) {
         if (!p->argv_cap) {
@@ -94,6 +94,21 @@ enum number { NUMBER_OK, NUMBER_MORE, NUMBER_BAD };
 /* The decimal number between s and the next CR, as string2ll takes it; *used counts it and CRLF. */
 static inline enum number length_line(const uint8_t *s, size_t n, int64_t *v, size_t *used)
 {
+    /* Nearly all have one, two or three digits. */
+    if (__builtin_expect(n >= 5, 1)) {
+        unsigned a = s[0] - '0', b = s[1] - '0', c = s[2] - '0';
+        if (a <= 9 && s[1] == '\r') {
+            *v = a;
+            *used = 3;
+            return NUMBER_OK;
+        }
+        if (a - 1 <= 8 && b <= 9 && (s[2] == '\r' || (c <= 9 && s[3] == '\r'))) {
+            bool two = s[2] == '\r';
+            *v = two ? a * 10 + b : a * 100 + b * 10 + c;
+            *used = two ? 4 : 5;
+            return NUMBER_OK;
+        }
+    }
     bool negative = n > 0 && s[0] == '-';
     size_t first = negative ? 1 : 0;
     size_t i = first;

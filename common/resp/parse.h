@@ -47,6 +47,11 @@ struct firn_parser {
  * requests that come in pieces. */
 enum firn_parse firn_parser_next(struct firn_parser *p, const struct firn_parse_limits *limits,
                                  const uint8_t *data, size_t len);
+/* Has a part of a command been taken, so that next() must go on with the same bytes? */
+static inline bool firn_parser_under_way(const struct firn_parser *p)
+{
+    return p->in_multibulk && !p->done;
+}
 /* Forget the command under way. */
 void firn_parser_reset(struct firn_parser *p);
 /* Bytes of memory held. */

@@ -566,6 +566,8 @@ void firn_server_free(struct firn_server *s)
     firn_timer_stop(s->env, &s->pause_timer);
     firn_timer_stop(s->env, &s->drain_timer);
     firn_parser_clear(&s->ahead);
+    for (size_t i = 0; i < FIRN_BATCH_MAX; i++)
+        firn_parser_clear(&s->batch.parser[i]);
     firn_registry_free(s->registry);
     firn_free(s->requirepass);
     firn_free(s->redis_version);

@@ -23,6 +23,15 @@ struct firn_conn_describe {
         *flags; /* letters besides N and P: "x" in MULTI, "P" pub/sub, "O" monitor; NULL = none */
 };
 
+/* A command that was parsed and is not executed yet. */
+struct firn_upcoming {
+    const struct firn_slice *argv;
+    size_t argc;
+    size_t used;                       /* bytes it took, protocol included */
+    struct firn_command_entry *entry;  /* NULL: there is no such command */
+    struct firn_command_entry *parent; /* of a subcommand */
+};
+
 /* The user of the server. Only exec is required. argv is valid during the call only: after PARK the
  * bytes move into the connection's buffer and exec gets them anew. */
 struct firn_handler {
@@ -37,6 +46,9 @@ struct firn_handler {
     /* Commands received behind a parked one, each once, so that what they need can be fetched. */
     void (*lookahead)(void *arg, struct firn_conn *c, const struct firn_command *cmd, size_t argc,
                       const struct firn_slice *argv);
+    /* Commands of a pipeline, two at least, before the first of them is executed: a hint to have
+     * the memory loaded that they will touch. Some may never be executed, or later, or anew. */
+    void (*prefetch)(void *arg, struct firn_conn *c, const struct firn_upcoming *command, size_t n);
     /* A command was refused before exec: unknown, arity, NOAUTH, LOADING (a MULTI is spoilt by it).
      */
     void (*rejected)(void *arg, struct firn_conn *c);

@@ -356,6 +356,48 @@ static void tables_that_went_into_the_partition_are_not_looked_at(void **state)
     vfix_close(&f);
 }
 
+static void prefetch_keys(struct firn_view *v, bool memory_only)
+{
+    static const char *const key[] = {"\x10k0007", "\x10k0123", "\x10k0299", "\x10k0400",
+                                      "\x10",      "",          "\x10zzz",   "\x10mem"};
+    struct firn_view_probe p[sizeof key / sizeof *key];
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        p[i] = (struct firn_view_probe){.key = S(key[i]), .memory_only = memory_only};
+    firn_mem_fail_at(1, 1);
+    firn_view_prefetch(v, p, sizeof key / sizeof *key);
+    firn_mem_fail_at(0, 0);
+}
+
+/* Of tables whose metadata or blocks are not there, and of those that are: nothing is counted. */
+static void a_prefetch_changes_nothing(void **state)
+{
+    (void)state;
+    struct vfix f;
+    open_with(&f, 9); /* more than a probe has room for */
+    struct firn_memtable *m = memtable();
+    put(m, "\x10mem", "new", 90000);
+    struct firn_view *v = vfix_view(&f, &m, 1);
+    struct firn_read r;
+    struct firn_entry e;
+    firn_read_init(&r, f.lsm);
+    prefetch_keys(v, false);
+    assert_int_equal(vfix_get(&f, v, &r, S("\x10k0007"), UINT64_MAX, &e), FIRN_OK);
+    firn_read_clear(&r);
+    struct firn_lsm_stats before = *firn_lsm_stats_of(f.lsm);
+    uint64_t gets = firn_fake_requests(f.w, FIRN_OS_GET);
+    prefetch_keys(v, false);
+    prefetch_keys(v, true);
+    struct firn_lsm_stats after = *firn_lsm_stats_of(f.lsm);
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_int_equal(firn_fake_requests(f.w, FIRN_OS_GET), gets);
+    firn_view_unref(v);
+    v = vfix_view(&f, NULL, 0); /* a view without memory */
+    prefetch_keys(v, true);
+    firn_view_unref(v);
+    firn_memtable_unref(m);
+    vfix_close(&f);
+}
+
 static void nonsense_in_the_manifest_is_corrupt(void **state)
 {
     (void)state;
@@ -442,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_deadline_ends_the_wait_of_one_read_only),
         cmocka_unit_test(a_cleared_read_is_not_called),
         cmocka_unit_test(tables_that_went_into_the_partition_are_not_looked_at),
+        cmocka_unit_test(a_prefetch_changes_nothing),
         cmocka_unit_test(nonsense_in_the_manifest_is_corrupt),
         cmocka_unit_test(live_keys_are_estimated),
         cmocka_unit_test(short_memory_is_an_answer),

@@ -20,7 +20,8 @@ static const struct firn_command table[] = {
 /* What happened, in order. */
 static struct {
     char text[8192];
-    bool park; /* LATE parks */
+    bool park;          /* LATE parks */
+    bool note_prefetch; /* what is parsed ahead is noted, too */
     int opened, closed, rejected, reset;
     uint64_t arrival_ns;
     struct fake f;
@@ -107,10 +108,20 @@ static void on_reset(void *arg, struct firn_conn *c)
     t.reset++;
 }
 
+static void on_prefetch(void *arg, struct firn_conn *c, const struct firn_upcoming *u, size_t n)
+{
+    (void)arg;
+    (void)c;
+    assert_true(n > 1);
+    for (size_t i = 0; t.note_prefetch && i < n; i++)
+        note(u[i].entry ? "soon" : "unknown", u[i].argc, u[i].argv);
+}
+
 static const struct firn_handler handler = {.exec = exec,
                                             .open = on_open,
                                             .close = on_close,
                                             .lookahead = on_lookahead,
+                                            .prefetch = on_prefetch,
                                             .rejected = on_rejected,
                                             .reset = on_reset};
 
@@ -220,6 +231,82 @@ static void lookahead_window(void **state)
     expect_notes("park 6;ahead 7;");
     fake_send(&t.f, k, "late 8\r\nlate 9\r\n");
     expect_notes("ahead 8;");
+    stop();
+    fake_sock_free(k);
+}
+
+/* What lies complete in a pipeline is shown before the first of it is executed; what cannot be
+ * executed then is parsed, and shown, again. */
+static void pipelines_are_shown_before(void **state)
+{
+    (void)state;
+    start(&(struct firn_server_options){0});
+    struct firn_sock *k = fake_connect(&t.f);
+    t.note_prefetch = true;
+    fake_send(&t.f, k, "late 1\r\n");
+    expect_notes("late 1;"); /* alone: nothing to gain */
+    fake_send(&t.f, k, "late 2\r\nLate 3\r\n\r\nnone 4\r\nlate 5\r\nlat");
+    expect_notes("soon 2;soon 3;unknown;unknown 4;soon 5;late 2;late 3;late 5;");
+    fake_send(&t.f, k, "e 6\r\n");
+    expect_notes("late 6;");
+    t.park = true;
+    fake_send(&t.f, k, "big 1\r\nlate 7\r\nbig 2\r\n");
+    expect_notes("soon 1;soon 7;soon 2;big 1;park 7;ahead 2;");
+    t.park = false;
+    firn_conn_resume(only());
+    fake_turn(&t.f);
+    expect_notes("soon 7;soon 2;late 7;big 2;");
+    stop();
+    fake_sock_free(k);
+}
+
+/* More commands than are parsed at once, large ones among them, in pieces. */
+static void long_pipelines(void **state)
+{
+    (void)state;
+    start(&(struct firn_server_options){0});
+    struct firn_sock *k = fake_connect(&t.f);
+    char text[4096] = "", want[4096] = "";
+    size_t n = 0, w = 0;
+    for (int i = 0; i < 50; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              i % 7 == 3
+                                  ? "*10\r\n$4\r\nlate\r\n$3\r\n%03d\r\n$1\r\n1\r\n$1\r\n2"
+                                    "\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n$1"
+                                    "\r\n8\r\n"
+                                  : "*2\r\n$4\r\nlate\r\n$3\r\n%03d\r\n",
+                              i);
+        w += (size_t)snprintf(want + w, sizeof want - w, "$3\r\n%03d\r\n", i);
+    }
+    for (size_t piece = 1; piece <= n; piece += piece < 100 ? 1 : 97) {
+        for (size_t at = 0; at < n; at += piece) {
+            fake_deliver(k, text + at, n - at < piece ? n - at : piece);
+            if (at % 3 == 0)
+                fake_turn(&t.f);
+        }
+        fake_turn(&t.f);
+        assert_string_equal(fake_got(k), want);
+        t.text[0] = '\0';
+    }
+    stop();
+    fake_sock_free(k);
+}
+
+/* RESET in a pipeline: what was parsed behind it must meet the limits of the unauthenticated. */
+static void reset_in_a_pipeline(void **state)
+{
+    (void)state;
+    start(&(struct firn_server_options){.requirepass = "secret"});
+    struct firn_sock *k = fake_connect(&t.f);
+    EXPECT(k, "AUTH secret\r\n", "+OK\r\n");
+    EXPECT(
+        k, "late 1\r\nRESET\r\nlate 2\r\nAUTH secret\r\nlate 3\r\nlate 4\r\n",
+        "$1\r\n1\r\n+RESET\r\n-NOAUTH Authentication required.\r\n+OK\r\n$1\r\n3\r\n$1\r\n4\r\n");
+    EXPECT(
+        k,
+        "RESET\r\n*11\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na"
+        "\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n",
+        "+RESET\r\n-ERR Protocol error: unauthenticated multibulk length\r\n");
     stop();
     fake_sock_free(k);
 }
@@ -584,6 +671,9 @@ int main(void)
         cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(parking),
         cmocka_unit_test(lookahead_window),
+        cmocka_unit_test(pipelines_are_shown_before),
+        cmocka_unit_test(long_pipelines),
+        cmocka_unit_test(reset_in_a_pipeline),
         cmocka_unit_test(gone_while_parked),
         cmocka_unit_test(parked_flood),
         cmocka_unit_test(slow_reader),
