@@ -356,6 +356,8 @@ static void tables_that_went_into_the_partition_are_not_looked_at(void **state)
     vfix_close(&f);
 }
 
+#define LARGE ((size_t)4 << 20)
+
 static void prefetch_keys(struct firn_view *v, bool memory_only)
 {
     static const char *const key[] = {"\x10k0007", "\x10k0123", "\x10k0299", "\x10k0400",
@@ -376,9 +378,13 @@ static void a_prefetch_changes_nothing(void **state)
     open_with(&f, 9); /* more than a probe has room for */
     struct firn_memtable *m = memtable();
     put(m, "\x10mem", "new", 90000);
+    struct firn_entry e = {.key = S("\x10large"), .seqno = 90001, .kind = FIRN_RECORD_PUT};
+    e.value = firn_slice_of(firn_calloc(1, LARGE), LARGE); /* a small view is not prefetched */
+    assert_non_null(e.value.data);
+    assert_int_equal(firn_memtable_add(m, &e), FIRN_OK);
+    firn_free((void *)e.value.data);
     struct firn_view *v = vfix_view(&f, &m, 1);
     struct firn_read r;
-    struct firn_entry e;
     firn_read_init(&r, f.lsm);
     prefetch_keys(v, false);
     assert_int_equal(vfix_get(&f, v, &r, S("\x10k0007"), UINT64_MAX, &e), FIRN_OK);
@@ -391,8 +397,8 @@ static void a_prefetch_changes_nothing(void **state)
     assert_memory_equal(&before, &after, sizeof before);
     assert_int_equal(firn_fake_requests(f.w, FIRN_OS_GET), gets);
     firn_view_unref(v);
-    v = vfix_view(&f, NULL, 0); /* a view without memory */
-    prefetch_keys(v, true);
+    v = vfix_view(&f, NULL, 0);
+    prefetch_keys(v, false);
     firn_view_unref(v);
     firn_memtable_unref(m);
     vfix_close(&f);
