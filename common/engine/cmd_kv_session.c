@@ -71,6 +71,7 @@ enum firn_status firn_engine__cmd_kv_ack(struct firn_eval *x)
 void firn_engine__cost_reset(struct firn_engine *e)
 {
     e->cost.since_ms = firn_wall_ms(e->db->env);
+    e->cost.tail_polls = e->db->tail_polls;
     if (!e->db->store)
         return;
     for (int op = 0; op < FIRN_OS_OPS; op++)
@@ -96,11 +97,13 @@ enum firn_status firn_engine__cmd_kv_cost(struct firn_eval *x)
     if (x->argc != 1)
         return firn_engine__syntax_error(x);
     struct firn_store *store = x->db->store;
-    firn_reply_map(out, 2 + 3 * (store ? FIRN_OS_OPS : 0));
+    firn_reply_map(out, 3 + 3 * (store ? FIRN_OS_OPS : 0));
     firn_reply_str(out, "since_ms");
     firn_reply_i64(out, (int64_t)e->cost.since_ms);
     firn_reply_str(out, "dollars");
     firn_reply_bulk_printf(out, "%.6f", store ? firn_store_dollars(store) - e->cost.dollars : 0.0);
+    /* Of the GETs below: those that look for new slots for subscribers and tracking clients. */
+    reply_pair_u64(out, "tail_polls", "", x->db->tail_polls - e->cost.tail_polls);
     for (int op = 0; store && op < FIRN_OS_OPS; op++) {
         const struct firn_store_account *now = firn_store_account_of(store, (enum firn_os_op)op);
         const struct firn_store_account *then = &e->cost.op[op];

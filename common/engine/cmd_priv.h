@@ -100,6 +100,21 @@ FIRN_HANDLER(slowlog_reset);
 FIRN_HANDLER(latency_latest);
 FIRN_HANDLER(latency_reset);
 FIRN_HANDLER(latency_histogram);
+/* cmd_pubsub.c */
+FIRN_HANDLER(subscribe);
+FIRN_HANDLER(psubscribe);
+FIRN_HANDLER(ssubscribe);
+FIRN_HANDLER(unsubscribe);
+FIRN_HANDLER(punsubscribe);
+FIRN_HANDLER(sunsubscribe);
+FIRN_HANDLER(publish);
+FIRN_HANDLER(spublish);
+FIRN_HANDLER(pubsub_channels);
+FIRN_HANDLER(pubsub_shardchannels);
+FIRN_HANDLER(pubsub_numsub);
+FIRN_HANDLER(pubsub_shardnumsub);
+FIRN_HANDLER(pubsub_numpat);
+FIRN_HANDLER(pubsub_help);
 /* cmd_config.c */
 FIRN_HANDLER(config_get);
 FIRN_HANDLER(config_set);

@@ -12,6 +12,13 @@
 
 #define ADMIN_ANYTIME (FIRN_CMD_ADMIN | FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE)
 
+/* Subscribing commands are those that a RESP2 subscriber may still call. */
+#define SUBSCRIBING                                                                                \
+    (FIRN_CMD_PUBSUB | FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE |                     \
+     FIRN_CMD_IN_SUBSCRIBE)
+#define PUBLISHING                                                                                 \
+    (FIRN_CMD_PUBSUB | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_FAST | FIRN_CMD_MAY_REPLICATE)
+
 /* clang-format off */
 static const struct firn_command config_commands[] = {
     {.name = "get", .arity = -3, .flags = ADMIN_ANYTIME, .categories = FIRN_CAT_DANGEROUS,
@@ -82,6 +89,31 @@ static const struct firn_command object_commands[] = {
      .keys = {{2, 2, 1, READ_KEY}}, .group = "generic", .since = "2.2.3",
      .summary = "Returns the reference count of a value: 1", .complexity = "O(1)", .args = "key",
      FN(object_refcount)},
+};
+
+#define PUBSUB_SUB(n, a, since_, text, cost, arguments, handler)                                   \
+    {.name = n, .arity = a, .flags = FIRN_CMD_PUBSUB | FIRN_CMD_LOADING | FIRN_CMD_STALE,          \
+     .group = "pubsub", .since = since_, .summary = text, .complexity = cost, .args = arguments,   \
+     FN(handler)}
+
+static const struct firn_command pubsub_commands[] = {
+    PUBSUB_SUB("channels", -2, "2.8.0", "Lists the channels with subscribers on this node",
+               "O(N) where N is the number of active channels, and assuming constant time pattern "
+               "matching", "[pattern:p]", pubsub_channels),
+    {.name = "help", .arity = 2, .flags = FIRN_CMD_LOADING | FIRN_CMD_STALE, .group = "pubsub",
+     .since = "6.2.0", .summary = "Shows helpful text about the different subcommands",
+     .complexity = "O(1)", FN(pubsub_help)},
+    PUBSUB_SUB("numpat", 2, "2.8.0", "Returns how many patterns have subscribers on this node",
+               "O(1)", NULL, pubsub_numpat),
+    PUBSUB_SUB("numsub", -2, "2.8.0", "Counts the subscribers of channels on this node",
+               "O(N) where N is the number of requested channels", "[channel ...]", pubsub_numsub),
+    PUBSUB_SUB("shardchannels", -2, "7.0.0",
+               "Lists the shard channels with subscribers on this node",
+               "O(N) where N is the number of active shard channels, and assuming constant time "
+               "pattern matching", "[pattern:p]", pubsub_shardchannels),
+    PUBSUB_SUB("shardnumsub", -2, "7.0.0", "Counts the subscribers of shard channels on this node",
+               "O(N) where N is the number of requested shard channels", "[shardchannel ...]",
+               pubsub_shardnumsub),
 };
 
 static const struct firn_command slowlog_commands[] = {
@@ -192,6 +224,45 @@ static const struct firn_command commands[] = {
      .since = "7.0.0",
      .summary = "Returns the expiration time of a key as a Unix milliseconds timestamp",
      .complexity = "O(1)", .args = "key", FN(pexpiretime)},
+    {.name = "psubscribe", .arity = -2, .flags = SUBSCRIBING,
+     .group = "pubsub", .since = "2.0.0",
+     .summary = "Listens for messages published to channels that match a pattern",
+     .complexity = "O(N) where N is the number of patterns to subscribe to",
+     .args = "(pattern:p) ...", FN(psubscribe)},
+    {.name = "publish", .arity = 3, .flags = PUBLISHING,
+     .group = "pubsub", .since = "2.0.0",
+     .summary = "Posts a message to a channel, for the subscribers of every node",
+     .complexity = "O(N+M) where N is the number of subscribers of the channel and M the number of patterns",
+     .args = "channel message", FN(publish)},
+    {.name = "pubsub", .arity = -2, .group = "pubsub", .since = "2.8.0",
+     .summary = "A container for Pub/Sub commands", .complexity = "Depends on subcommand.",
+     .subcommands = pubsub_commands,
+     .nsubcommands = sizeof pubsub_commands / sizeof *pubsub_commands},
+    {.name = "punsubscribe", .arity = -1, .flags = SUBSCRIBING,
+     .group = "pubsub", .since = "2.0.0",
+     .summary = "Stops listening to patterns, or to all of them",
+     .complexity = "O(N) where N is the number of patterns to leave",
+     .args = "[pattern:p ...]", FN(punsubscribe)},
+    {.name = "spublish", .arity = 3, .flags = PUBLISHING, .keys = {{1, 1, 1, FIRN_KEY_NOT_KEY}},
+     .group = "pubsub", .since = "7.0.0",
+     .summary = "Posts a message to a shard channel, for the subscribers of every node",
+     .complexity = "O(N) where N is the number of subscribers of the shard channel",
+     .args = "shardchannel message", FN(spublish)},
+    {.name = "ssubscribe", .arity = -2, .flags = SUBSCRIBING, .keys = {{1, -1, 1, FIRN_KEY_NOT_KEY}},
+     .group = "pubsub", .since = "7.0.0",
+     .summary = "Listens for messages published to shard channels",
+     .complexity = "O(N) where N is the number of shard channels to subscribe to",
+     .args = "shardchannel ...", FN(ssubscribe)},
+    {.name = "subscribe", .arity = -2, .flags = SUBSCRIBING,
+     .group = "pubsub", .since = "2.0.0",
+     .summary = "Listens for messages published to channels",
+     .complexity = "O(N) where N is the number of channels to subscribe to",
+     .args = "channel ...", FN(subscribe)},
+    {.name = "sunsubscribe", .arity = -1, .flags = SUBSCRIBING, .keys = {{1, -1, 1, FIRN_KEY_NOT_KEY}},
+     .group = "pubsub", .since = "7.0.0",
+     .summary = "Stops listening to shard channels, or to all of them",
+     .complexity = "O(N) where N is the number of shard channels to leave",
+     .args = "[shardchannel ...]", FN(sunsubscribe)},
     {.name = "ttl", .arity = 2, .flags = FIRN_CMD_READONLY | FIRN_CMD_FAST,
      .categories = FIRN_CAT_KEYSPACE, .keys = {{1, 1, 1, READ_KEY}}, .group = "generic",
      .since = "1.0.0", .summary = "Returns the expiration time in seconds of a key",
@@ -449,6 +520,11 @@ static const struct firn_command commands[] = {
      .since = "4.0.0", .summary = "Deletes one or more keys",
      .complexity = "O(N) where N is the number of keys", .args = "key ...", .id = FIRN_TRAIT_READS,
      FN(del)},
+    {.name = "unsubscribe", .arity = -1, .flags = SUBSCRIBING,
+     .group = "pubsub", .since = "2.0.0",
+     .summary = "Stops listening to channels, or to all of them",
+     .complexity = "O(N) where N is the number of channels to leave",
+     .args = "[channel ...]", FN(unsubscribe)},
     {.name = "wait", .arity = 3, .flags = FIRN_CMD_BLOCKING | FIRN_CMD_NOSCRIPT,
      .categories = FIRN_CAT_KEYSPACE, .group = "generic", .since = "3.0.0",
      .summary = "Blocks until all of the preceding write commands sent by the connection are "

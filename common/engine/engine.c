@@ -32,6 +32,9 @@ static void options_from(const struct firn_settings *s, struct firn_server_optio
     o->maxclients = (unsigned)s->maxclients;
     o->query_bytes_max = (size_t)s->client_query_bytes_max;
     o->output_bytes_max = (size_t)s->client_output_bytes_max;
+    o->pubsub_bytes_max = (size_t)s->pubsub_output_bytes_max;
+    o->pubsub_soft_bytes = (size_t)s->pubsub_output_soft_bytes;
+    o->pubsub_soft_ns = s->pubsub_output_soft_time_ns;
     o->pipeline_lookahead = (unsigned)s->pipeline_lookahead;
     o->commit_timeout_ms = (unsigned)(s->commit_timeout_ns / FIRN_MS);
     o->read_timeout_ms = (unsigned)(s->read_timeout_ns / FIRN_MS);
@@ -57,6 +60,7 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
         .lookahead = firn_engine__lookahead,
         .prefetch = firn_engine__prefetch,
         .reset = firn_engine__session_reset,
+        .describe = firn_engine__session_describe,
         .role = role_name,
         .arg = e,
     };
@@ -84,6 +88,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     e->tick = (struct firn_timer){.fn = firn_engine__tick, .arg = e};
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
     e->ahead_defer = (struct firn_defer){.fn = firn_engine__fetch_ahead, .arg = e};
+    firn_engine__pubsub_init(e);
     firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
     firn_engine__expirer_init(e);
     e->started_boot_ns = firn_boot_ns(db->env);
@@ -188,6 +193,7 @@ void firn_engine_free(struct firn_engine *e)
     firn_timer_stop(env, &e->tick);
     firn_timer_stop(env, &e->turn);
     firn_defer_cancel(env, &e->ahead_defer);
+    firn_engine__pubsub_clear(&e->pubsub);
     firn_engine__cursors_clear(&e->cursors);
     firn_engine__slowlog_reset(&e->slowlog);
     firn_engine__group_free(&e->group);

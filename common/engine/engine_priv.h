@@ -14,6 +14,7 @@
 #include "engine/expirer_priv.h"
 #include "engine/feed_priv.h"
 #include "engine/group_priv.h"
+#include "engine/pubsub_priv.h"
 #include "engine/slowlog_priv.h"
 #include "format/event.h"
 #include "format/key.h"
@@ -106,9 +107,12 @@ struct firn_session {
     bool retried;           /* a 404 was met, and it was tried again on a new view */
     uint64_t reload_ticket; /* of the reload begun for that; 0 = none */
     uint64_t ticket;        /* of the probe begun for it; 0 = none */
+    uint64_t behind_gate;   /* the newest gate when that began: firn_engine__caught_up */
     uint64_t draw;          /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
     size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
+
+    struct firn_session_subs subs;
 
     /* fetches for the commands behind a parked one */
     struct firn_read ahead;
@@ -147,6 +151,7 @@ struct firn_engine_stats {
 struct firn_cost_base {
     struct firn_store_account op[FIRN_OS_OPS];
     double dollars;
+    uint64_t tail_polls;
     uint64_t since_ms;
 };
 
@@ -167,6 +172,7 @@ struct firn_engine {
     struct firn_buf value;       /* a value being computed by it */
     struct firn_cursors cursors; /* SCAN's */
     struct firn_slowlog slowlog;
+    struct firn_pubsub pubsub;
     struct firn_dbsize dbsize[FIRN_DATABASES];
     struct firn_cost_base cost;
     struct firn_expirer expirer;
@@ -213,6 +219,8 @@ enum firn_command_trait {
 void firn_engine__session_open(void *engine, struct firn_conn *c);
 void firn_engine__session_close(void *engine, struct firn_conn *c);
 void firn_engine__session_reset(void *engine, struct firn_conn *c);
+void firn_engine__session_describe(void *engine, struct firn_conn *c,
+                                   struct firn_conn_describe *out);
 int firn_engine__ack(const struct firn_session *s);
 uint64_t firn_engine__freshness(const struct firn_session *s);
 /* Forget the command under way: unpin, close its range, leave every list. */
@@ -260,6 +268,10 @@ enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn
 /* ---- read.c */
 /* The state a plain read of this connection is served from, or what it must wait for (I6). */
 enum firn_status firn_engine__read_ready(struct firn_eval *x) FIRN_MUST_USE;
+/* For commands that begin to listen to the log: OK when a probe begun after the command came was
+ * believed and, on the writer, every slot begun before it came is durable, so that none of those
+ * will be fed. */
+enum firn_status firn_engine__caught_up(struct firn_eval *x) FIRN_MUST_USE;
 /* Freshness alone: OK when the state will do for this connection. */
 enum firn_status firn_engine__fresh_ready(struct firn_eval *x) FIRN_MUST_USE;
 /* The internal key of a user's key, in e->key (overwritten by the next). INVALID: too long,
@@ -329,6 +341,16 @@ enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice u
                                         enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice user,
                                         enum firn_event event) FIRN_MUST_USE;
+/* A message to a channel (event PUBLISH) or shard channel (SPUBLISH), applied at once: one record,
+ * in order with the writes around it, delivered by every node when it is durable. INVALID: the
+ * channel's name or the message is too long, answered. */
+enum firn_status firn_engine__publish(struct firn_eval *x, struct firn_slice channel,
+                                      struct firn_slice message,
+                                      enum firn_event event) FIRN_MUST_USE;
+/* The same as a record of the command's group. The message is borrowed until the commit. */
+enum firn_status firn_engine__group_publish(struct firn_eval *x, struct firn_slice channel,
+                                            struct firn_slice message,
+                                            enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__commit(struct firn_eval *x) FIRN_MUST_USE;
 /* Delete [start, end) of internal keys. */
 enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice start,

@@ -55,8 +55,11 @@ static enum firn_status index_catch_up(struct firn_group *g)
         g->slots = slots;
         g->indexed = 0;
     }
-    for (; g->indexed < g->n; g->indexed++)
-        *slot_of(g, g->rec[g->indexed].key) = (uint32_t)(g->indexed + 1);
+    for (; g->indexed < g->n; g->indexed++) {
+        const struct firn_record *r = &g->rec[g->indexed];
+        if (r->kind != FIRN_RECORD_PUBLISH) /* a channel's name is no key */
+            *slot_of(g, r->key) = (uint32_t)(g->indexed + 1);
+    }
     return FIRN_OK;
 }
 

@@ -123,6 +123,12 @@ static void info_stats(struct info *in)
     line(in, "evicted_keys:0");
     number(in, "keyspace_hits", s->hits);
     number(in, "keyspace_misses", s->misses);
+    number(in, "pubsub_channels", in->e->pubsub.n[FIRN_TOPIC_CHANNEL]);
+    number(in, "pubsub_patterns", in->e->pubsub.n[FIRN_TOPIC_PATTERN]);
+    number(in, "pubsubshard_channels", in->e->pubsub.n[FIRN_TOPIC_SHARD]);
+    number(in, "client_query_buffer_limit_disconnections", r->query_limit_closed);
+    number(in, "client_output_buffer_limit_disconnections",
+           r->output_limit_closed + r->pubsub_limit_closed);
     number(in, "total_error_replies", firn_server_errors(in->e->server)->total);
     number(in, "firn_parked_commands", r->parked_total);
     number(in, "firn_gated_replies", r->gated_replies);

@@ -61,6 +61,27 @@ static void collect_reads(struct firn_metrics_out *out, const struct firn_engine
                       &s->parked_ns, NULL);
 }
 
+static void collect_pubsub(struct firn_metrics_out *out, const struct firn_engine *e)
+{
+    const struct firn_pubsub *p = &e->pubsub;
+    firn_metrics_gauge(out, "pubsub_subscriptions", "Subscriptions of this node's connections.",
+                       (double)p->subscriptions.len, NULL);
+    firn_metrics_gauge(out, "memory_part_bytes", "Memory by part.", (double)p->bytes, "part",
+                       "subscriptions", NULL);
+    firn_metrics_counter(out, "pubsub_messages_total", "Messages that had a subscriber here.",
+                         p->messages, "kind", "message", NULL);
+    firn_metrics_counter(out, "pubsub_messages_total", "Messages that had a subscriber here.",
+                         p->events, "kind", "keyspace_event", NULL);
+    firn_metrics_counter(out, "pubsub_delivered_total", "Messages times their subscribers.",
+                         p->delivered, NULL);
+    firn_metrics_counter(out, "pubsub_dropped_subscribers_total", "Subscribers cut off.",
+                         firn_server_stats(e->server)->pubsub_limit_closed, "why", "slow", NULL);
+    firn_metrics_counter(out, "pubsub_dropped_subscribers_total", "Subscribers cut off.",
+                         p->gap_closed, "why", "slots_skipped", NULL);
+    firn_metrics_counter(out, "tail_polls_total", "Looks for new slots that no read asked for.",
+                         e->db->tail_polls, NULL);
+}
+
 static void collect_outcomes(struct firn_metrics_out *out, const struct firn_engine_stats *s)
 {
     firn_metrics_counter(out, "writes_total", "Commands that wrote.", s->writes, NULL);
@@ -100,6 +121,7 @@ void firn_engine_collect(struct firn_metrics_out *out, void *engine)
     collect_reads(out, &e->stat);
     collect_parked(out, &e->stat);
     collect_expirer(out, e);
+    collect_pubsub(out, e);
 }
 
 enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out)

@@ -42,6 +42,29 @@ enum firn_status firn_engine__fresh_ready(struct firn_eval *x)
     return firn_engine__await(x, &w);
 }
 
+enum firn_status firn_engine__caught_up(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    struct firn_session *s = x->s;
+    if (!s->ticket) {
+        s->ticket = db->vt->probe(db);
+        s->behind_gate = db->last_gate;
+    }
+    struct firn_wait w = {
+        .ticket = s->ticket,
+        .gate = s->behind_gate,
+        .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
+    };
+    if (db->probe_done < s->ticket)
+        w.kind = FIRN_WAIT_FRESH;
+    else if (db->durable_gate < s->behind_gate)
+        w.kind = FIRN_WAIT_OWN;
+    else
+        return FIRN_OK;
+    w.fresh_ns = UINT64_MAX; /* the probe itself is waited for */
+    return firn_engine__await(x, &w);
+}
+
 enum firn_status firn_engine__read_ready(struct firn_eval *x)
 {
     struct firn_db *db = x->db;

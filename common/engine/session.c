@@ -15,6 +15,7 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     firn_list_init(&s->wait.link);
     firn_list_init(&s->range.hold.link);
     firn_list_init(&s->ahead_link);
+    firn_engine__subs_init(&s->subs);
     firn_read_init(&s->read, e->db->lsm);
     firn_read_init(&s->ahead, e->db->lsm);
     firn_buf_init(&s->range.bounds, 2 * (FIRN_KEY_MAX + 1));
@@ -34,7 +35,7 @@ void firn_engine__session_done(struct firn_session *s)
         firn_read_clear(&s->read); /* a memtable hit leaves nothing to clear */
     s->fetching = s->fetch_failed = s->retried = s->was_parked = false;
     s->reload_ticket = 0;
-    s->ticket = 0;
+    s->ticket = s->behind_gate = 0;
     s->draw = 0;
     s->commits_done = 0;
     if (s->commit) {
@@ -53,6 +54,7 @@ void firn_engine__session_close(void *engine, struct firn_conn *c)
     if (!s)
         return;
     firn_engine__session_done(s);
+    firn_engine__unsubscribe_all(s);
     firn_read_clear(&s->ahead);
     firn_list_remove(&s->ahead_link);
     firn_list_remove(&s->link);
@@ -67,8 +69,24 @@ void firn_engine__session_reset(void *engine, struct firn_conn *c)
 {
     (void)engine;
     struct firn_session *s = *firn_conn_session(c);
-    if (s)
-        s->ack_chosen = s->freshness_chosen = false;
+    if (!s)
+        return;
+    s->ack_chosen = s->freshness_chosen = false;
+    firn_engine__unsubscribe_all(s);
+}
+
+void firn_engine__session_describe(void *engine, struct firn_conn *c,
+                                   struct firn_conn_describe *out)
+{
+    (void)engine;
+    const struct firn_session *s = *firn_conn_session(c);
+    if (!s)
+        return;
+    out->sub = s->subs.n[FIRN_TOPIC_CHANNEL];
+    out->psub = s->subs.n[FIRN_TOPIC_PATTERN];
+    out->ssub = s->subs.n[FIRN_TOPIC_SHARD];
+    if (out->sub || out->psub || out->ssub)
+        out->flags = "P";
 }
 
 int firn_engine__ack(const struct firn_session *s)

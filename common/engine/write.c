@@ -166,6 +166,36 @@ enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice u
     return st == FIRN_OK ? firn_engine__group_add(&x->e->group, &r) : st;
 }
 
+static enum firn_status make_publish(struct firn_eval *x, struct firn_slice channel,
+                                     struct firn_slice message, enum firn_event event,
+                                     struct firn_record *r)
+{
+    if (channel.len > FIRN_USER_KEY_MAX) {
+        firn_reply_error(x->out, "ERR channel name of %zu bytes is longer than %d", channel.len,
+                         FIRN_USER_KEY_MAX);
+        return FIRN_INVALID;
+    }
+    *r = (struct firn_record){
+        .kind = FIRN_RECORD_PUBLISH, .event = (uint8_t)event, .key = channel, .value = message};
+    return firn_engine__check_value(x, message.len);
+}
+
+enum firn_status firn_engine__publish(struct firn_eval *x, struct firn_slice channel,
+                                      struct firn_slice message, enum firn_event event)
+{
+    struct firn_record r;
+    enum firn_status st = make_publish(x, channel, message, event, &r);
+    return st == FIRN_OK ? apply(x, &r, 1) : st;
+}
+
+enum firn_status firn_engine__group_publish(struct firn_eval *x, struct firn_slice channel,
+                                            struct firn_slice message, enum firn_event event)
+{
+    struct firn_record r;
+    enum firn_status st = make_publish(x, channel, message, event, &r);
+    return st == FIRN_OK ? firn_engine__group_add(&x->e->group, &r) : st;
+}
+
 enum firn_status firn_engine__commit(struct firn_eval *x)
 {
     const struct firn_group *g = &x->e->group;

@@ -255,6 +255,8 @@ size_t firn_command_keys(const struct firn_command *cmd, size_t argc, const stru
     size_t n = 0;
     for (size_t k = 0; k < 2 && cmd->keys[k].first; k++) {
         const struct firn_key_spec *spec = &cmd->keys[k];
+        if (spec->flags & FIRN_KEY_NOT_KEY)
+            continue;
         size_t last = spec->last >= 0 ? (size_t)spec->last : argc - (size_t)-spec->last;
         for (size_t i = (size_t)spec->first; i <= last; i += (size_t)spec->step) {
             if (i >= argc)

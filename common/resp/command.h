@@ -24,8 +24,9 @@ enum firn_command_flag {
     FIRN_CMD_NO_MULTI = 1 << 13,
     FIRN_CMD_MOVABLE_KEYS = 1 << 14, /* set by itself when getkeys is there */
     FIRN_CMD_ALLOW_BUSY = 1 << 15,
-    FIRN_CMD_NO_CAPTURE = 1 << 16, /* runs at once even inside MULTI (QUIT, RESET); not shown */
-    FIRN_CMD_SENSITIVE = 1 << 17,  /* arguments hold secrets: never log or show them; not shown */
+    FIRN_CMD_NO_CAPTURE = 1 << 16,   /* runs at once even inside MULTI (QUIT, RESET); not shown */
+    FIRN_CMD_SENSITIVE = 1 << 17,    /* arguments hold secrets: never log or show them; not shown */
+    FIRN_CMD_IN_SUBSCRIBE = 1 << 18, /* a RESP2 subscriber may call it; not shown */
 };
 
 /* ACL categories; those that follow from the flags (@write @read @fast @slow @admin @dangerous
@@ -53,6 +54,7 @@ enum firn_key_flag {
     FIRN_KEY_INSERT = 1 << 6,
     FIRN_KEY_DELETE = 1 << 7,
     FIRN_KEY_VARIABLE_FLAGS = 1 << 8,
+    FIRN_KEY_NOT_KEY = 1 << 9, /* placed like a key, but none: a shard channel */
 };
 
 /* Keys at first, first + step, …, last; last < 0 counts from the end (-1 = the last argument);

@@ -111,6 +111,7 @@ static void reply_key_flags(struct firn_reply *r, unsigned flags)
         {FIRN_KEY_INSERT, "insert"},
         {FIRN_KEY_DELETE, "delete"},
         {FIRN_KEY_VARIABLE_FLAGS, "variable_flags"},
+        {FIRN_KEY_NOT_KEY, "not_key"},
     };
     reply_flags(r, flags, names, sizeof names / sizeof names[0]);
 }
@@ -325,7 +326,8 @@ static void command_getkeys(struct firn_registry *g, struct firn_reply *r, size_
         firn_reply_error(r, "ERR Invalid command specified");
         return;
     }
-    if (!e->cmd->getkeys && !e->cmd->keys[0].first) {
+    const struct firn_key_spec *spec = &e->cmd->keys[0];
+    if (!e->cmd->getkeys && (!spec->first || spec->flags & FIRN_KEY_NOT_KEY)) {
         firn_reply_error(r, "ERR The command has no key arguments");
         return;
     }

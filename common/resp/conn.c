@@ -154,6 +154,13 @@ static bool passes(struct firn_conn *c, struct firn_command_entry *e, size_t arg
         firn_reply_error(&c->out, "NOAUTH Authentication required.");
         return false;
     }
+    if (c->subscriber && c->out.resp == 2 && !(cmd->flags & FIRN_CMD_IN_SUBSCRIBE)) {
+        firn_reply_error(&c->out,
+                         "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                         "QUIT / RESET are allowed in this context",
+                         e->name);
+        return false;
+    }
     if (c->srv->loading && !(cmd->flags & FIRN_CMD_LOADING)) {
         firn_reply_error(&c->out, "LOADING the database is being loaded, try again shortly");
         return false;
@@ -213,10 +220,10 @@ void firn_conn_run_own(struct firn_conn *c, const struct firn_command *cmd, size
     ((firn_conn_command_fn *)cmd->fn)(c, argc, argv);
 }
 
-/* CLIENT REPLY OFF and SKIP: the reply since the mark is not sent. */
+/* CLIENT REPLY OFF and SKIP: the reply since the mark is not sent, unless it is a push. */
 static void silence(struct firn_conn *c)
 {
-    if (c->reply_off || c->reply_skip)
+    if ((c->reply_off || c->reply_skip) && !c->pushing)
         c->out.buf.len = c->mark;
     c->reply_skip = c->reply_skip_next;
     c->reply_skip_next = false;
@@ -228,6 +235,7 @@ static enum firn_exec execute(struct firn_conn *c, const struct firn_upcoming *u
     if (!c->retry)
         c->arrival_ns = now_ns;
     c->mark = c->out.buf.len;
+    c->pushing = false;
     c->in_exec = true;
     c->command_bytes = u->used;
     enum firn_exec r = dispatch(c, u);
@@ -438,6 +446,17 @@ bool firn_conn_parked(const struct firn_conn *c)
 void firn_conn_capture(struct firn_conn *c, bool on)
 {
     c->capture = on;
+}
+
+void firn_conn_set_subscriber(struct firn_conn *c, bool on)
+{
+    c->subscriber = on;
+    c->over_soft_ns = 0;
+}
+
+void firn_conn_answers_by_push(struct firn_conn *c)
+{
+    c->pushing = true;
 }
 
 void **firn_conn_session(struct firn_conn *c)

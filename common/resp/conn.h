@@ -24,11 +24,21 @@ struct firn_gate {
     enum firn_gate_kind kind;
 };
 
-/* Where replies go. During exec: the reply to this command. Outside: pushes (pub/sub), queued in
- * order behind what is there; call firn_conn_dirty afterwards. */
+/* Where replies go. During exec: the reply to this command. Outside: queued in order behind what is
+ * there; call firn_conn_dirty afterwards (pushes: firn_conn_push). */
 struct firn_reply *firn_conn_out(struct firn_conn *c);
 /* Bytes were appended outside exec: send them at the end of this turn. */
 void firn_conn_dirty(struct firn_conn *c);
+
+/* The connection listens to pub/sub from now on (or no more): in RESP2 it may call commands with
+ * FIRN_CMD_IN_SUBSCRIBE only, and the output limits of subscribers hold for it. */
+void firn_conn_set_subscriber(struct firn_conn *c, bool on);
+/* Queue a push outside exec: bytes in the protocol form of firn_conn_resp, behind what is there,
+ * sent at the end of this turn. A connection that is closing takes nothing. A subscriber with more
+ * unsent than its limits allow is closed at the end of the turn, and counted. One copy. */
+void firn_conn_push(struct firn_conn *c, struct firn_slice bytes);
+/* During exec: what this command appends are pushes, which CLIENT REPLY OFF and SKIP let pass. */
+void firn_conn_answers_by_push(struct firn_conn *c);
 
 /* Hold the reply appended since this command's exec began, and by that everything behind it, until
  * the gate opens. At most one call per exec, after the reply was appended. A gate that is open

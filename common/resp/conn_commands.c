@@ -145,12 +145,17 @@ static void cmd_hello(struct firn_conn *c, size_t argc, const struct firn_slice 
 
 static void cmd_ping(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
 {
-    if (argc > 2)
+    if (argc > 2) {
         firn_reply_error(&c->out, "ERR wrong number of arguments for 'ping' command");
-    else if (argc == 2)
+    } else if (c->subscriber && c->out.resp == 2) {
+        firn_reply_array(&c->out, 2);
+        firn_reply_str(&c->out, "pong");
+        firn_reply_bulk(&c->out, argc == 2 ? argv[1] : firn_slice_str(""));
+    } else if (argc == 2) {
         firn_reply_bulk(&c->out, argv[1]);
-    else
+    } else {
         firn_reply_raw(&c->out, "+PONG\r\n", 7);
+    }
 }
 
 static void cmd_echo(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
@@ -289,7 +294,7 @@ const struct firn_command firn_conn__commands[] = {
      FN(cmd_hello)},
     {.name = "ping",
      .arity = -1,
-     .flags = FIRN_CMD_FAST,
+     .flags = FIRN_CMD_FAST | FIRN_CMD_IN_SUBSCRIBE,
      .categories = FIRN_CAT_CONNECTION,
      .group = "connection",
      .since = "1.0.0",
@@ -299,11 +304,13 @@ const struct firn_command firn_conn__commands[] = {
      .tips = "request_policy:all_shards response_policy:all_succeeded",
      FN(cmd_ping)},
     {CONNECTION("quit", -1,
-                FIRN_CMD_FAST | FIRN_CMD_NO_AUTH | FIRN_CMD_ALLOW_BUSY | FIRN_CMD_NO_CAPTURE,
+                FIRN_CMD_FAST | FIRN_CMD_NO_AUTH | FIRN_CMD_ALLOW_BUSY | FIRN_CMD_NO_CAPTURE |
+                    FIRN_CMD_IN_SUBSCRIBE,
                 "1.0.0", "Closes the connection", NULL),
      FN(cmd_quit)},
     {CONNECTION("reset", 1,
-                FIRN_CMD_FAST | FIRN_CMD_NO_AUTH | FIRN_CMD_ALLOW_BUSY | FIRN_CMD_NO_CAPTURE,
+                FIRN_CMD_FAST | FIRN_CMD_NO_AUTH | FIRN_CMD_ALLOW_BUSY | FIRN_CMD_NO_CAPTURE |
+                    FIRN_CMD_IN_SUBSCRIBE,
                 "6.2.0", "Resets the connection", NULL),
      FN(cmd_reset)},
     {.name = "select",

@@ -84,6 +84,9 @@ struct firn_conn {
     bool reading; /* the socket delivers data */
     bool blocked; /* the socket takes nothing until writable() */
     bool reply_off, reply_skip, reply_skip_next;
+    bool subscriber;       /* listens to pub/sub */
+    bool pushing;          /* what is being executed answers by pushes */
+    uint64_t over_soft_ns; /* a subscriber's unsent bytes are above the soft limit since; 0 = not */
     bool no_evict, no_touch, capa_redirect;
     char peer[FIRN_PEER_MAX];
     const char *local; /* "ip:port" of the listener */
@@ -173,6 +176,8 @@ size_t firn_conn__replace(struct firn_conn *c,
                           struct firn_slice (*text)(void *arg, const struct firn_held *h),
                           void *arg);
 void firn_conn__held_clear(struct firn_conn *c);
+/* Close a subscriber that is beyond its output limits. */
+void firn_conn__limit_subscriber(struct firn_conn *c);
 
 /* --- server.c */
 

@@ -203,6 +203,40 @@ size_t firn_conn__replace(struct firn_conn *c,
     return replaced;
 }
 
+/* --- pushes */
+
+void firn_conn__limit_subscriber(struct firn_conn *c)
+{
+    struct firn_server *s = c->srv;
+    const struct firn_server_options *o = &s->opt;
+    size_t unsent = c->out.buf.len - c->sent;
+    if (!c->subscriber || c->closing != FIRN_CONN_OPEN)
+        return;
+    bool over = unsent > o->pubsub_bytes_max;
+    if (unsent <= o->pubsub_soft_bytes) {
+        c->over_soft_ns = 0;
+    } else if (!over) {
+        uint64_t now = firn_boot_ns(s->env);
+        if (!c->over_soft_ns)
+            c->over_soft_ns = now;
+        over = now - c->over_soft_ns >= o->pubsub_soft_ns;
+    }
+    if (over) {
+        s->stats.pubsub_limit_closed++;
+        firn_conn_close(c, false);
+    }
+}
+
+void firn_conn_push(struct firn_conn *c, struct firn_slice bytes)
+{
+    FIRN_ASSERT(!c->in_exec);
+    if (c->closing != FIRN_CONN_OPEN)
+        return;
+    firn_reply_raw(&c->out, bytes.data, bytes.len);
+    firn_conn_dirty(c); /* what failed for memory is closed there */
+    firn_conn__limit_subscriber(c);
+}
+
 /* --- sending */
 
 /* Index of the first byte that may not leave. */

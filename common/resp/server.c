@@ -301,10 +301,11 @@ static void on_clock_timer(void *arg)
             now - c->closing_ns >= CLOSE_FLUSH_NS) {
             firn_conn_close(c, false);
         } else if (s->opt.idle_timeout_ns && c->closing == FIRN_CONN_OPEN && !c->parked &&
-                   !c->held.n && now - c->active_ns >= s->opt.idle_timeout_ns) {
+                   !c->subscriber && !c->held.n && now - c->active_ns >= s->opt.idle_timeout_ns) {
             s->stats.idle_closed++;
             firn_conn_close(c, false);
         }
+        firn_conn__limit_subscriber(c);
     }
     if (!firn_list_empty(&s->conns))
         firn_timer_start(s->env, &s->clock_timer, FIRN_SEC);
@@ -452,6 +453,9 @@ static void set_defaults(struct firn_server_options *o)
     o->query_bytes_max = o->query_bytes_max ? o->query_bytes_max : (size_t)64 << 20;
     o->output_bytes_max = o->output_bytes_max ? o->output_bytes_max : (size_t)64 << 20;
     o->output_pause_bytes = o->output_pause_bytes ? o->output_pause_bytes : (size_t)1 << 20;
+    o->pubsub_bytes_max = o->pubsub_bytes_max ? o->pubsub_bytes_max : (size_t)32 << 20;
+    o->pubsub_soft_bytes = o->pubsub_soft_bytes ? o->pubsub_soft_bytes : (size_t)8 << 20;
+    o->pubsub_soft_ns = o->pubsub_soft_ns ? o->pubsub_soft_ns : 60 * FIRN_SEC;
     o->args_max = o->args_max ? o->args_max : (size_t)1 << 20;
     o->pipeline_lookahead = o->pipeline_lookahead ? o->pipeline_lookahead : 64;
     o->commit_timeout_ms = o->commit_timeout_ms ? o->commit_timeout_ms : 1500;

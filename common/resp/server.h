@@ -68,6 +68,9 @@ struct firn_server_options {
     size_t query_bytes_max;    /* 64 MiB, of one connection */
     size_t output_bytes_max;   /* 64 MiB */
     size_t output_pause_bytes; /* 1 MiB: with more unsent a connection neither reads nor executes */
+    size_t pubsub_bytes_max;   /* 32 MiB, unsent to a subscriber */
+    size_t pubsub_soft_bytes;  /* 8 MiB: so much … */
+    uint64_t pubsub_soft_ns;   /* 60 s: … for so long */
     size_t args_max;           /* 1 Mi arguments of a command */
     unsigned pipeline_lookahead; /* 64 */
     uint64_t idle_timeout_ns;    /* `timeout`; 0 = connections may idle for ever */
@@ -82,6 +85,7 @@ struct firn_server_stats {
     uint64_t commands_processed;
     uint64_t net_in_bytes, net_out_bytes;
     uint64_t output_limit_closed, query_limit_closed, idle_closed;
+    uint64_t pubsub_limit_closed;                         /* subscribers that read too slowly */
     uint64_t parked_total;                                /* commands that were parked, each once */
     uint64_t gated_replies;                               /* replies that were held */
     uint64_t expired_writes, expired_reads, failed_gates; /* replies replaced by errors */

@@ -260,7 +260,7 @@ static void server_commands(void **state)
     EXPECT_START(c, "*22\r\n$5\r\ntrips\r\n:0\r\n");
     CALL(c, "KV.EXPLAIN SET k v", "-ERR only commands that read can be explained\r\n");
     client_send(c, "KV.COST");
-    EXPECT_START(c, "*4\r\n$8\r\nsince_ms\r\n");
+    EXPECT_START(c, "*6\r\n$8\r\nsince_ms\r\n");
     CALL(c, "KV.COST RESET", "+OK\r\n");
     struct firn_buf out;
     firn_buf_init(&out, 1 << 20);

@@ -29,6 +29,7 @@ struct client {
     struct firn_sock_user user;
     struct firn_buf got;
     bool open, reading;
+    bool stuck; /* it takes nothing off its socket */
 };
 
 struct fixture {
@@ -49,6 +50,10 @@ struct fixture {
     bool auto_probe;  /* a probe ends as soon as the loop turns */
     struct firn_defer commit_defer, probe_defer;
     uint64_t open_slot;
+    struct firn_buf open; /* the records of the open batch, as the log would have them */
+    uint32_t open_count;
+    uint64_t open_seqno;
+    unsigned feed_wanted;
     uint64_t tickets, probe_start_ns;
     unsigned probes, hints, reloads, applies;
     struct firn_record last[8]; /* kinds and events of the last group; slices are not kept */
@@ -73,10 +78,27 @@ static inline void fixture_probe_end(struct fixture *f)
     firn_engine_advance(f->engine);
 }
 
+/* A slot's records reach the engine, as from a role that tails. */
+static inline void fixture_feed(struct fixture *f, const struct firn_record *rec, size_t n)
+{
+    struct firn_buf raw = {.max = 1u << 30};
+    struct firn_batch_header h = {
+        .place = f->db.durable_place, .first_seqno = 1, .count = (uint32_t)n};
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(firn_record_append(&raw, &rec[i]), FIRN_OK);
+    firn_engine_feed(f->engine, &h, firn_buf_slice(&raw));
+    firn_engine_advance(f->engine);
+    firn_buf_clear(&raw);
+}
+
 /* The open batch is durable: what a commit of it means for the role's state. */
 static inline void fixture_commit(struct fixture *f)
 {
     if (f->db.open_gate) {
+        struct firn_batch_header h = {
+            .place = {EPOCH, f->open_slot}, .first_seqno = f->open_seqno, .count = f->open_count};
+        firn_engine_feed(f->engine, &h, firn_buf_slice(&f->open));
+        f->open.len = f->open_count = 0;
         f->db.durable_gate = f->db.open_gate;
         f->db.open_gate = 0;
         f->open_slot++;
@@ -135,17 +157,22 @@ static enum firn_status fixture_apply(struct firn_db *db, const struct firn_reco
     struct fixture *f = fixture_of(db);
     f->applies++;
     f->nlast = 0;
+    if (f->open_count == 0)
+        f->open_seqno = f->db.applied_seqno + 1;
+    f->open_count += (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
         struct firn_entry e = {.key = rec[i].key,
                                .value = rec[i].value,
                                .seqno = ++f->db.applied_seqno,
                                .expiry_ms = rec[i].expiry_ms,
                                .kind = rec[i].kind};
-        enum firn_status st =
-            rec[i].kind == FIRN_RECORD_RANGEDEL
-                ? firn_memtable_add_range(f->mem, rec[i].key, rec[i].end_key, e.seqno)
-                : firn_memtable_add(f->mem, &e);
+        enum firn_status st = FIRN_OK;
+        if (rec[i].kind == FIRN_RECORD_RANGEDEL)
+            st = firn_memtable_add_range(f->mem, rec[i].key, rec[i].end_key, e.seqno);
+        else if (rec[i].kind != FIRN_RECORD_PUBLISH)
+            st = firn_memtable_add(f->mem, &e);
         assert_int_equal(st, FIRN_OK);
+        assert_int_equal(firn_record_append(&f->open, &rec[i]), FIRN_OK);
         if (f->nlast < 8)
             f->last[f->nlast++] = rec[i];
     }
@@ -176,6 +203,11 @@ static void fixture_set_deferred(void *arg)
     f->set_done(f->set_arg, FIRN_OK, NULL);
 }
 
+static void fixture_feed_wanted(struct firn_db *db)
+{
+    fixture_of(db)->feed_wanted++;
+}
+
 static uint64_t fixture_now_ms(struct firn_db *db)
 {
     return firn_wall_ms(db->env);
@@ -189,6 +221,7 @@ static const struct firn_db_vt fixture_vt = {
     .admit = fixture_admit,
     .apply = fixture_apply,
     .set_manifest = fixture_set_manifest,
+    .feed_wanted = fixture_feed_wanted,
 };
 
 /* ---- the network */
@@ -221,6 +254,8 @@ static size_t net_write(void *ctx, struct firn_sock *sock, const void *data, siz
 {
     (void)ctx;
     struct client *c = (void *)sock;
+    if (c->stuck)
+        return 0;
     assert_int_equal(firn_buf_append(&c->got, data, len), FIRN_OK);
     return len;
 }
@@ -269,6 +304,7 @@ static inline void fixture_serve(struct fixture *f, const struct firn_env *env,
         .fresh_ns = firn_boot_ns(&f->env),
     };
     f->auto_commit = f->auto_probe = true;
+    firn_buf_init(&f->open, 1u << 30);
     f->commit_defer = (struct firn_defer){.fn = fixture_commit_deferred, .arg = f};
     f->probe_defer = (struct firn_defer){.fn = fixture_probe_deferred, .arg = f};
     f->set_defer = (struct firn_defer){.fn = fixture_set_deferred, .arg = f};
@@ -281,6 +317,7 @@ static inline void fixture_serve(struct fixture *f, const struct firn_env *env,
 static inline void fixture_unserve(struct fixture *f)
 {
     firn_engine_free(f->engine);
+    firn_buf_clear(&f->open);
     firn_settings_deinit(&f->settings);
     for (size_t i = 0; i < f->nclients; i++)
         firn_buf_clear(&f->client[i].got);
