@@ -3,7 +3,7 @@
  *
  *   0   8  object header: kind FIRN_OBJ_PIN, format 1
  *   8   16 database id
- *   24  8  version of the manifest it uses
+ *   24  8  version of the manifest it uses; FIRN_PIN_NOTHING: its owner needs nothing any more
  *   32  16 nonce: random, of this attempt to write it
  *   48  8  checksum: XXH3-64 of bytes 0..47
  */
@@ -15,6 +15,7 @@
 
 #define FIRN_PIN_BYTES 56
 #define FIRN_PIN_FORMAT 1
+#define FIRN_PIN_NOTHING UINT64_MAX
 
 struct firn_pin {
     struct firn_id db, nonce;
