@@ -46,6 +46,7 @@ static void drained(void *arg)
     if (r->tail)
         firn_tail_pause(r->tail); /* it asks for no slot and no manifest any more */
     firn_timer_stop(r->db.env, &r->want_timer);
+    firn_pins_stop(r->pins);
     firn_manifest_node_stop(r->mnode, settled, r);
 }
 
@@ -89,7 +90,11 @@ static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, st
         return s;
     memcpy(r->db.db_id, m->db.byte, FIRN_ID_BYTES);
     firn_store_set_dialect(r->db.store, &dialect);
-    s = firn_reader__begin(r, m, err);
+    struct firn_pins_options po = {.db = m->db, .ttl_ns = r->settings->pin_ttl_ns};
+    s = firn_pins_create(r->db.env, r->db.store, r->mnode, &po, &r->pins);
+    r->db.pins = r->pins;
+    if (s == FIRN_OK)
+        s = firn_reader__begin(r, m, err);
     if (s == FIRN_OK)
         s = firn_engine_create(&r->db, &r->engine, err);
     if (s == FIRN_OK)
@@ -148,6 +153,7 @@ static const struct firn_db_vt db_vt = {
     .probe = firn_reader__probe,
     .probe_hint = firn_reader__probe_hint,
     .reload_view = firn_reader__reload_view,
+    .take_view = firn_reader__take_view,
     .want_place = firn_reader__want_place,
     .place_lost = firn_reader__place_lost,
     .feed_wanted = firn_reader__feed_wanted,
@@ -213,6 +219,7 @@ void firn_reader_free(struct firn_reader *r)
     firn_timer_stop(r->db.env, &r->open_retry);
     firn_metrics_remove(&r->metrics);
     firn_engine_free(r->engine);
+    firn_pins_free(r->pins);
     firn_tail_free(r->tail);
     firn_view_unref(r->db.view);
     firn_memory_deinit(&r->memory);

@@ -25,6 +25,7 @@ struct firn_reader {
     struct firn_err err;
 
     struct firn_manifest_node *mnode;
+    struct firn_pins *pins;
     struct firn_manifest *manifest; /* of the current view; our reference */
     struct firn_manifest_read open_read;
     struct firn_timer open_retry;
@@ -63,6 +64,8 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
 uint64_t firn_reader__probe(struct firn_db *db);
 void firn_reader__probe_hint(struct firn_db *db);
 uint64_t firn_reader__reload_view(struct firn_db *db);
+enum firn_status firn_reader__take_view(struct firn_db *db, struct firn_manifest *m,
+                                        struct firn_err *err);
 void firn_reader__want_place(struct firn_db *db, struct firn_place place);
 bool firn_reader__place_lost(struct firn_db *db, struct firn_place place);
 void firn_reader__feed_wanted(struct firn_db *db);

@@ -379,6 +379,12 @@ uint64_t firn_reader__reload_view(struct firn_db *db)
     return ticket;
 }
 
+enum firn_status firn_reader__take_view(struct firn_db *db, struct firn_manifest *m,
+                                        struct firn_err *err)
+{
+    return see_manifest(db->role, m, err);
+}
+
 void firn_reader__want_place(struct firn_db *db, struct firn_place place)
 {
     struct firn_reader *r = db->role;

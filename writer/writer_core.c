@@ -61,6 +61,7 @@ static void shut(void *arg)
     w->append = NULL;
     firn_takeover_free(w->takeover);
     w->takeover = NULL;
+    firn_pins_stop(w->pins);
     if (w->mnode) {
         w->pending++;
         firn_manifest_node_stop(w->mnode, mnode_stopped, w);
@@ -157,6 +158,10 @@ static void begin_serving(struct firn_writer *w)
         s = firn_writer__open_log(w);
     if (s == FIRN_OK)
         s = firn_writer__install_view(w, w->manifest, &err);
+    struct firn_pins_options po = {.db = w->manifest->db, .ttl_ns = w->settings->pin_ttl_ns};
+    if (s == FIRN_OK)
+        s = firn_pins_create(w->db.env, w->db.store, w->mnode, &po, &w->pins);
+    w->db.pins = w->pins;
     if (s == FIRN_OK)
         s = firn_engine_create(&w->db, &w->engine, &err);
     if (s == FIRN_OK)
@@ -450,10 +455,12 @@ static const struct firn_db_vt db_vt = {
     .probe = firn_writer__probe,
     .probe_hint = firn_writer__probe_hint,
     .reload_view = firn_writer__reload_view,
+    .take_view = firn_writer__take_view,
     .want_place = firn_writer__want_place,
     .place_lost = place_lost,
     .admit = firn_writer__admit,
     .apply = firn_writer__apply,
+    .freeze = firn_writer__freeze_large,
     .set_manifest = firn_writer__set_manifest,
     .settings_changed = firn_writer__settings_changed,
     .info = firn_writer__info,
@@ -528,6 +535,7 @@ void firn_writer_free(struct firn_writer *w)
     FIRN_ASSERT(w->state == WRITER_NEW || w->state == WRITER_ENDED);
     firn_metrics_remove(&w->metrics);
     firn_engine_free(w->engine);
+    firn_pins_free(w->pins);
     firn_view_unref(w->db.view);
     firn_memory_deinit(&w->memory);
     firn_manifest_unref(w->manifest);

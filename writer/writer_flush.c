@@ -359,6 +359,14 @@ void firn_writer__freeze_now(struct firn_writer *w)
     firn_writer__flush_next(w);
 }
 
+void firn_writer__freeze_large(struct firn_db *db, uint64_t bytes)
+{
+    struct firn_writer *w = db->role;
+    if (w->state == WRITER_SERVING &&
+        firn_memtable_bytes(firn_memory_active(&w->memory)->table) >= bytes)
+        firn_writer__freeze_now(w);
+}
+
 bool firn_writer__all_flushed(const struct firn_writer *w)
 {
     const struct firn_memory_part *p = &w->memory.part[w->memory.parts - 1];

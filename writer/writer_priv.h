@@ -62,6 +62,7 @@ struct firn_writer {
     bool fenced; /* the log or the manifest said so */
 
     struct firn_manifest_node *mnode;
+    struct firn_pins *pins;
     struct firn_manifest *manifest; /* of the current view; our reference */
     struct firn_manifest_create create;
     Firn__Settings new_settings;
@@ -155,6 +156,8 @@ void firn_writer__flush_init(struct firn_writer *w);
 void firn_writer__maybe_freeze(struct firn_writer *w);
 /* Freeze what there is at the next slot boundary, and flush it. */
 void firn_writer__freeze_now(struct firn_writer *w);
+/* The same if the active memtable holds at least `bytes`. */
+void firn_writer__freeze_large(struct firn_db *db, uint64_t bytes);
 /* The end has come: let go of tables on their way; the flush ends soon. */
 void firn_writer__flush_cancel(struct firn_writer *w);
 /* Begin the next flush if one is due and none is under way. */
@@ -168,6 +171,8 @@ void firn_writer__probe_init(struct firn_writer *w);
 uint64_t firn_writer__probe(struct firn_db *db);
 void firn_writer__probe_hint(struct firn_db *db);
 uint64_t firn_writer__reload_view(struct firn_db *db);
+enum firn_status firn_writer__take_view(struct firn_db *db, struct firn_manifest *m,
+                                        struct firn_err *err);
 /* Slots became durable: probes that waited for them end. */
 void firn_writer__probe_durable(struct firn_writer *w);
 /* A manifest was seen: take its view if it is newer. */

@@ -48,6 +48,13 @@ void firn_writer__see_manifest(struct firn_writer *w, struct firn_manifest *m)
     firn_engine_advance(w->engine);
 }
 
+enum firn_status firn_writer__take_view(struct firn_db *db, struct firn_manifest *m,
+                                        struct firn_err *err)
+{
+    struct firn_writer *w = db->role;
+    return m->version > w->manifest->version ? firn_writer__install_view(w, m, err) : FIRN_OK;
+}
+
 /* --- probes */
 
 static bool durable_past(const struct firn_writer *w, uint64_t gate)

@@ -6,12 +6,51 @@
 #define RANGE_LIMIT_MAX 1000000
 #define RANGE_BYTES_DEFAULT (1 << 20)
 
-/* ATLEAST token at argv[i + 1]: OK once the state holds it. */
-static enum firn_status at_least(struct firn_eval *x, size_t i)
+/* The words that say which state is read: where their values are in argv, 0 = not given. */
+struct state_words {
+    size_t token;    /* ATLEAST */
+    size_t snapshot; /* AT */
+};
+
+/* Take such a word at argv[*i] and its value; *i is moved to the last taken. False: it is none. */
+static bool state_word(const struct firn_eval *x, size_t *i, struct state_words *w)
+{
+    bool at = firn_engine__arg_is(x, *i, "at");
+    if ((!at && !firn_engine__arg_is(x, *i, "atleast")) || *i + 1 >= x->argc)
+        return false;
+    ++*i;
+    if (at)
+        w->snapshot = *i;
+    else
+        w->token = *i;
+    return true;
+}
+
+/* A snapshot does not change: it holds the token or never will. */
+static enum firn_status at_snapshot(struct firn_eval *x, const struct firn_token *t)
+{
+    if (!t || t->seqno <= x->max_seqno)
+        return FIRN_OK;
+    firn_reply_error(x->out, "KVSTALE the snapshot is older than the token");
+    return FIRN_INVALID;
+}
+
+/* The state to read: the snapshot's, or the node's once it is fresh enough and holds the token. A
+ * walk that is open keeps the state it began with. */
+static enum firn_status choose_state(struct firn_eval *x, const struct state_words *w)
 {
     struct firn_token t;
-    enum firn_status st = firn_engine__parse_token(x, x->argv[i + 1], &t);
-    if (st == FIRN_OK)
+    enum firn_status st = FIRN_OK;
+    if (w->token)
+        st = firn_engine__parse_token(x, x->argv[w->token], &t);
+    if (st == FIRN_OK && w->snapshot)
+        st = firn_engine__read_at(x, w->snapshot);
+    if (st == FIRN_OK && w->snapshot)
+        return at_snapshot(x, w->token ? &t : NULL);
+    if (st != FIRN_OK || firn_engine__range_is_open(x->s))
+        return st;
+    st = firn_engine__read_ready(x);
+    if (st == FIRN_OK && w->token)
         st = firn_engine__await_token(x, &t, x->durable,
                                       x->arrival_ns + x->db->settings->read_timeout_ns);
     return st;
@@ -20,17 +59,15 @@ static enum firn_status at_least(struct firn_eval *x, size_t i)
 enum firn_status firn_engine__cmd_kv_get(struct firn_eval *x)
 {
     bool with_version = false;
-    size_t token = 0;
+    struct state_words at = {0};
     for (size_t i = 2; i < x->argc; i++) {
         if (firn_engine__arg_is(x, i, "withversion"))
             with_version = true;
-        else if (firn_engine__arg_is(x, i, "atleast") && i + 1 < x->argc)
-            token = i++;
-        else
+        else if (!state_word(x, &i, &at))
             return firn_engine__syntax_error(x);
     }
     struct firn_entry v;
-    enum firn_status st = token ? at_least(x, token) : FIRN_OK;
+    enum firn_status st = choose_state(x, &at);
     if (st != FIRN_OK)
         return st;
     st = firn_engine__get(x, x->argv[1], &v);
@@ -54,7 +91,7 @@ enum firn_status firn_engine__cmd_kv_get(struct firn_eval *x)
 struct range_options {
     bool reverse, keys_only;
     uint64_t limit, bytes;
-    size_t token; /* index of ATLEAST, 0 = none */
+    struct state_words at;
 };
 
 static enum firn_status bounded_arg(struct firn_eval *x, size_t i, int64_t max, uint64_t *out)
@@ -87,9 +124,7 @@ static enum firn_status parse_range(struct firn_eval *x, struct range_options *o
             st = bounded_arg(x, ++i, RANGE_LIMIT_MAX, &o->limit);
         else if (firn_engine__arg_is(x, i, "bytes") && more)
             st = bounded_arg(x, ++i, bytes_max, &o->bytes);
-        else if (firn_engine__arg_is(x, i, "atleast") && more)
-            o->token = i++;
-        else
+        else if (!state_word(x, &i, &o->at))
             return firn_engine__syntax_error(x);
         if (st != FIRN_OK)
             return st;
@@ -153,16 +188,12 @@ static enum firn_status reply_empty_range(struct firn_eval *x)
     return FIRN_OK;
 }
 
-/* Open the walk once the state holds the token. */
 static enum firn_status open_range(struct firn_eval *x, const struct range_options *o,
                                    struct firn_range_bounds *b)
 {
-    enum firn_status st = o->token ? at_least(x, o->token) : FIRN_OK;
-    if (st != FIRN_OK)
-        return st;
     b->reverse = o->reverse;
     b->keys_only = o->keys_only;
-    st = firn_engine__range_open(x, b);
+    enum firn_status st = firn_engine__range_open(x, b);
     if (st == FIRN_OK)
         firn_reply_init(&x->s->range.rows, (size_t)x->db->settings->client_output_bytes_max,
                         x->out->resp);
@@ -179,13 +210,14 @@ enum firn_status firn_engine__cmd_kv_range(struct firn_eval *x)
     enum firn_status st = parse_range(x, &o);
     if (st == FIRN_OK)
         st = parse_bounds(x, &b, &empty);
+    if (st == FIRN_OK)
+        st = choose_state(x, &o.at);
     if (st != FIRN_OK)
         return st;
-    if (!firn_engine__range_is_open(x->s)) {
+    if (empty)
+        return reply_empty_range(x);
+    if (!firn_engine__range_is_open(x->s))
         st = open_range(x, &o, &b);
-        if (st == FIRN_OK && empty)
-            return reply_empty_range(x);
-    }
     if (st == FIRN_OK)
         st = take_rows(x, &o, &next);
     if (st != FIRN_OK)
@@ -206,11 +238,12 @@ enum firn_status firn_engine__cmd_kv_count(struct firn_eval *x)
     struct range_options o = {.keys_only = true};
     struct firn_range_bounds b;
     bool empty;
-    if (x->argc == 5 && firn_engine__arg_is(x, 3, "atleast"))
-        o.token = 3;
-    else if (x->argc != 3)
-        return firn_engine__syntax_error(x);
+    for (size_t i = 3; i < x->argc; i++)
+        if (!state_word(x, &i, &o.at))
+            return firn_engine__syntax_error(x);
     enum firn_status st = parse_bounds(x, &b, &empty);
+    if (st == FIRN_OK)
+        st = choose_state(x, &o.at);
     if (st == FIRN_OK && !firn_engine__range_is_open(x->s))
         st = open_range(x, &o, &b);
     while (st == FIRN_OK && !empty) {

@@ -88,6 +88,9 @@ FIRN_HANDLER(kv_freshness);
 FIRN_HANDLER(kv_ack);
 FIRN_HANDLER(kv_cost);
 FIRN_HANDLER(kv_explain);
+/* cmd_kv_snapshot.c */
+FIRN_HANDLER(kv_snapshot_open);
+FIRN_HANDLER(kv_snapshot_close);
 /* cmd_server.c */
 FIRN_HANDLER(info);
 FIRN_HANDLER(role);

@@ -46,6 +46,18 @@ static const struct firn_command function_commands[] = {
      .complexity = "O(1)", .args = "[ASYNC|SYNC]", FN(ok)},
 };
 
+static const struct firn_command kv_snapshot_commands[] = {
+    {.name = "open", .arity = -2, .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
+     .summary = "Opens a snapshot of the durable state on this node, for a minute unless a time to "
+         "live is given. Returns its id and the token of its state",
+     .complexity = "O(N) where N is the number of memtables and tables", .args = "[ttl-ms:i]",
+     FN(kv_snapshot_open)},
+    {.name = "close", .arity = 3, .flags = FIRN_CMD_FAST, .categories = FIRN_CAT_KEYSPACE,
+     .group = "kv", .since = "0.1.0", .summary = "Closes a snapshot of this node",
+     .complexity = "O(N) where N is the number of snapshots", .args = "snapshot:i",
+     FN(kv_snapshot_close)},
+};
+
 static const struct firn_command latency_commands[] = {
     {.name = "histogram", .arity = -2, .flags = ADMIN_ANYTIME, .categories = FIRN_CAT_DANGEROUS,
      .group = "server", .since = "7.0.0",
@@ -356,7 +368,7 @@ static const struct firn_command commands[] = {
     {.name = "kv.count", .arity = -3, .flags = FIRN_CMD_READONLY, .categories = FIRN_CAT_KEYSPACE,
      .group = "kv", .since = "0.1.0", .summary = "Counts the keys of a range exactly",
      .complexity = "O(N) where N is the number of keys in the range",
-     .args = "start end [ATLEAST token]", FN(kv_count)},
+     .args = "start end [AT snapshot:i] [ATLEAST token]", .id = FIRN_TRAIT_AT, FN(kv_count)},
     {.name = "kv.delrange", .arity = 3, .flags = FIRN_CMD_WRITE, .categories = FIRN_CAT_KEYSPACE,
      .group = "kv", .since = "0.1.0", .summary = "Deletes all keys of a range",
      .complexity = "O(1)", .args = "start end", FN(kv_delrange)},
@@ -372,13 +384,18 @@ static const struct firn_command commands[] = {
      .categories = FIRN_CAT_KEYSPACE, .keys = {{1, 1, 1, READ_KEY}}, .group = "kv",
      .since = "0.1.0",
      .summary = "Returns the value of a key, its version, of a state that holds at least a token",
-     .complexity = "O(1)", .args = "key [WITHVERSION] [ATLEAST token]", FN(kv_get)},
+     .complexity = "O(1)", .args = "key [WITHVERSION] [AT snapshot:i] [ATLEAST token]",
+     .id = FIRN_TRAIT_AT, FN(kv_get)},
     {.name = "kv.range", .arity = -3, .flags = FIRN_CMD_READONLY, .categories = FIRN_CAT_KEYSPACE,
      .group = "kv", .since = "0.1.0",
      .summary = "Returns keys and values of a range in key order, and where to go on",
      .complexity = "O(N) where N is the number of keys returned",
-     .args = "start end [REV] [LIMIT count:i] [BYTES bytes:i] [KEYSONLY] [ATLEAST token]",
-     FN(kv_range)},
+     .args = "start end [REV] [LIMIT count:i] [BYTES bytes:i] [KEYSONLY] [AT snapshot:i] "
+         "[ATLEAST token]", .id = FIRN_TRAIT_AT, FN(kv_range)},
+    {.name = "kv.snapshot", .arity = -2, .categories = FIRN_CAT_KEYSPACE, .group = "kv",
+     .since = "0.1.0", .summary = "A container for commands about snapshots",
+     .complexity = "Depends on subcommand.", .subcommands = kv_snapshot_commands,
+     .nsubcommands = sizeof kv_snapshot_commands / sizeof *kv_snapshot_commands},
     {.name = "kv.token", .arity = 1, .flags = FIRN_CMD_FAST | FIRN_CMD_LOADING | FIRN_CMD_STALE,
      .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Returns a token of the newest state that this connection wrote or saw",

@@ -11,6 +11,7 @@
 #include "format/record.h"
 #include "lsm/lsm.h"
 #include "lsm/view.h"
+#include "manifest/pins.h"
 
 struct firn_db;
 
@@ -38,6 +39,12 @@ struct firn_db_vt {
      * ticket; when db->reload_done has reached it, the newest view is installed (or db->view_error
      * says why not), and firn_engine_advance was called. */
     uint64_t (*reload_view)(struct firn_db *db);
+    /* Move to the view of this manifest, which is not newer than the newest read, unless the view
+     * in use is as new or memory does not reach the manifest's floor yet (the end of a probe that
+     * begins now will find that it does): OK, and db->view says which. Otherwise, as memory or the
+     * manifest's tables have it, with err. */
+    enum firn_status (*take_view)(struct firn_db *db, struct firn_manifest *m,
+                                  struct firn_err *err);
     /* Wait for the state to reach this place (a token's slot is applied and durable); the role
      * calls firn_engine_advance as it moves. On a reader: tail on even without a freshness demand.
      */
@@ -59,6 +66,9 @@ struct firn_db_vt {
      * batch-bytes-max, nothing applied. */
     enum firn_status (*apply)(struct firn_db *db, const struct firn_record *rec, size_t n,
                               uint64_t *slot, uint64_t *seqno);
+    /* The active memtable is referenced for long: if it holds at least `bytes`, let what is written
+     * from the next slot on go into another one. */
+    void (*freeze)(struct firn_db *db, uint64_t bytes);
     /* CONFIG SET of a manifest setting (C): commit; done(status) later. */
     void (*set_manifest)(struct firn_db *db, const char *name, const char *value,
                          void (*done)(void *arg, enum firn_status s, const struct firn_err *err),
@@ -79,6 +89,7 @@ struct firn_db {
     const struct firn_env *env;
     struct firn_store *store;
     struct firn_lsm *lsm;
+    struct firn_pins *pins; /* the node's pin, the role's; NULL where there is no store */
     struct firn_settings *settings;
 
     bool writable;         /* writer */

@@ -91,6 +91,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     firn_engine__pubsub_init(e);
     firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
     firn_engine__expirer_init(e);
+    firn_engine__snapshots_init(e);
     e->started_boot_ns = firn_boot_ns(db->env);
     enum firn_status st = create_server(e, err);
     if (st != FIRN_OK) {
@@ -190,6 +191,7 @@ void firn_engine_free(struct firn_engine *e)
     const struct firn_env *env = e->db->env;
     firn_server_free(e->server); /* closes every session */
     firn_engine__expirer_stop(e);
+    firn_engine__snapshots_clear(e);
     firn_timer_stop(env, &e->tick);
     firn_timer_stop(env, &e->turn);
     firn_defer_cancel(env, &e->ahead_defer);

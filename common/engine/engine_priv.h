@@ -16,6 +16,7 @@
 #include "engine/group_priv.h"
 #include "engine/pubsub_priv.h"
 #include "engine/slowlog_priv.h"
+#include "engine/snapshot_priv.h"
 #include "format/event.h"
 #include "format/key.h"
 #include "format/token.h"
@@ -36,6 +37,7 @@ enum firn_wait_kind {
     FIRN_WAIT_VIEW,   /* an object was gone: the manifest is reloaded */
     FIRN_WAIT_FETCH,  /* blocks are on their way */
     FIRN_WAIT_TURN,   /* it has worked long enough for one turn of the loop */
+    FIRN_WAIT_PIN,    /* the node's pin is being made */
     FIRN_WAIT_COMMIT, /* a manifest setting is being committed */
 };
 
@@ -50,19 +52,14 @@ struct firn_wait {
     struct firn_place place; /* PLACE */
 };
 
-/* A read that names the same seqno for more than one turn: range tombstones it must see stay apart
- * (firn_engine_held_seqnos). */
-struct firn_seqno_hold {
-    struct firn_list link; /* in engine->holds */
-    uint64_t seqno;
-};
-
 /* An ordered walk over live keys that survives parks: one view, one seqno, so one moment. */
 struct firn_range {
     struct firn_iter *iter; /* NULL: not open */
     struct firn_seqno_hold hold;
     struct firn_buf bounds;   /* the bytes of start and end */
     unsigned steps;           /* in this turn */
+    uint64_t opened_ns;       /* boot clock */
+    uint64_t version;         /* of its view's manifest */
     uint64_t count;           /* the handler's: entries taken so far */
     uint64_t bytes;           /* the handler's: bytes taken so far */
     uint64_t seen;            /* the handler's: entries looked at */
@@ -102,13 +99,17 @@ struct firn_session {
     struct firn_read read;
     struct firn_range range;
     bool was_parked;
-    bool fetching;          /* read's done() is to come */
-    bool fetch_failed;      /* it came with a bad status, not yet answered */
-    bool retried;           /* a 404 was met, and it was tried again on a new view */
-    uint64_t reload_ticket; /* of the reload begun for that; 0 = none */
-    uint64_t ticket;        /* of the probe begun for it; 0 = none */
-    uint64_t behind_gate;   /* the newest gate when that began: firn_engine__caught_up */
-    uint64_t draw;          /* RANDOMKEY's random number; 0 = not drawn */
+    bool fetching;             /* read's done() is to come */
+    bool fetch_failed;         /* it came with a bad status, not yet answered */
+    bool retried;              /* a 404 was met, and it was tried again on a new view */
+    uint64_t reload_ticket;    /* of the reload begun for that; 0 = none */
+    uint64_t ticket;           /* of the probe begun for it; 0 = none */
+    struct firn_pinned pinned; /* what its view is kept by: of a long walk, or while one opens a
+                                  snapshot */
+    bool pin_wanted;           /* the walk under way has become long */
+    uint64_t at_snapshot;      /* it reads at this snapshot; 0 = none */
+    uint64_t behind_gate;      /* the newest gate when that began: firn_engine__caught_up */
+    uint64_t draw;             /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
     size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
 
@@ -171,6 +172,7 @@ struct firn_engine {
     struct firn_group group;     /* of the command being evaluated */
     struct firn_buf value;       /* a value being computed by it */
     struct firn_cursors cursors; /* SCAN's */
+    struct firn_snapshots snapshots;
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
     struct firn_dbsize dbsize[FIRN_DATABASES];
@@ -213,6 +215,7 @@ typedef enum firn_status (*firn_handler_fn)(struct firn_eval *x);
 enum firn_command_trait {
     FIRN_TRAIT_READS = 1,   /* a write that looks at its keys */
     FIRN_TRAIT_OPTIONS = 2, /* … only when it has more than the least number of arguments */
+    FIRN_TRAIT_AT = 4,      /* a read whose words choose its state: it asks for read_ready itself */
 };
 
 /* ---- session.c */
@@ -225,6 +228,8 @@ int firn_engine__ack(const struct firn_session *s);
 uint64_t firn_engine__freshness(const struct firn_session *s);
 /* Forget the command under way: unpin, close its range, leave every list. */
 void firn_engine__session_done(struct firn_session *s);
+/* The durable state of this node, as a token. */
+struct firn_token firn_engine__state_token(const struct firn_engine *e);
 /* The newest state this connection wrote or can have seen, as a token. */
 size_t firn_engine__token(struct firn_session *s, char out[FIRN_TOKEN_MAX]);
 /* Parse a client's token; INVALID with an error reply: malformed, or another database's. */
@@ -318,6 +323,12 @@ enum firn_status firn_engine__range_open(struct firn_eval *x,
 /* The next live entry; its key is internal. OK, ABSENT, AGAIN, CORRUPT, LIMIT. */
 enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out) FIRN_MUST_USE;
 void firn_engine__range_close(struct firn_session *s);
+/* The walk under way has become long, or lost a table twice: have the view it goes on with kept by
+ * the node's pin; one whose view is too old for that begins anew. OK, AGAIN, INVALID (answered). */
+enum firn_status firn_engine__range_pin(struct firn_eval *x) FIRN_MUST_USE;
+/* A walk that is not pinned met a missing table on a view that was reloaded: OK, it begins anew
+ * under a pin. INVALID, answered: it had one, which was lost. */
+enum firn_status firn_engine__range_lost(struct firn_eval *x) FIRN_MUST_USE;
 
 /* ---- write.c */
 /* The way of every record into the log, a command's or the engine's own: apply n records as one

@@ -33,10 +33,12 @@ enum firn_status firn_engine__run(struct firn_eval *x)
     enum firn_status st = FIRN_OK;
     if (x->s->fetch_failed)
         st = firn_engine__fetch_result(x);
+    if (st == FIRN_OK && x->s->pin_wanted)
+        st = firn_engine__range_pin(x);
     if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_WRITE))
         st = firn_engine__write_ready(x);
     else if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_READONLY) &&
-             !firn_engine__range_is_open(x->s))
+             !(x->cmd->id & FIRN_TRAIT_AT) && !firn_engine__range_is_open(x->s))
         st = firn_engine__read_ready(x); /* an open range keeps the state it began with */
     return st == FIRN_OK ? handler_of(x->cmd)(x) : st;
 }
@@ -94,9 +96,10 @@ static enum firn_exec park(struct firn_eval *x, size_t mark)
     if (s->wait.kind == FIRN_WAIT_NONE) {
         bool write = x->cmd->flags & FIRN_CMD_WRITE;
         const struct firn_settings *set = x->db->settings;
+        /* A walk may be long; each step of it has the time of a read. */
+        uint64_t from = firn_engine__range_is_open(s) ? firn_boot_ns(x->db->env) : x->arrival_ns;
         s->wait.kind = FIRN_WAIT_FETCH;
-        firn_engine__fetch_start(s, x->arrival_ns +
-                                        (write ? set->commit_timeout_ns : set->read_timeout_ns));
+        firn_engine__fetch_start(s, from + (write ? set->commit_timeout_ns : set->read_timeout_ns));
     }
     firn_engine__ahead_parked(s);
     firn_engine__park(x);

@@ -75,7 +75,8 @@ static void info_memory(struct info *in)
     const struct firn_db *db = in->e->db;
     const struct firn_lsm_stats *l = firn_lsm_stats_of(db->lsm);
     uint64_t clients = firn_server_stats(in->e->server)->buffer_bytes;
-    number(in, "used_memory", l->cache_bytes + l->pinned_bytes + clients + db->held_bytes);
+    number(in, "used_memory",
+           l->cache_bytes + l->pinned_bytes + clients + db->held_bytes + in->e->snapshots.bytes);
     number(in, "firn_held_bytes", db->held_bytes);
     number(in, "maxmemory", db->settings->memory_bytes);
     line(in, "maxmemory_policy:noeviction");
@@ -83,6 +84,7 @@ static void info_memory(struct info *in)
     number(in, "firn_pinned_bytes", l->pinned_bytes);
     number(in, "firn_client_bytes", clients);
     number(in, "firn_expirer_bytes", in->e->expirer.bytes);
+    number(in, "firn_snapshot_bytes", in->e->snapshots.bytes);
     from_role(in, "memory");
 }
 
@@ -234,6 +236,17 @@ static void firn_tables(struct info *in)
     number(in, "firn_corrupt_blocks", l->corrupt);
 }
 
+static void firn_snapshots(struct info *in)
+{
+    const struct firn_snapshots *s = &in->e->snapshots;
+    const struct firn_pins_stats *p = firn_engine__pins_stats(in->e);
+    number(in, "firn_snapshots", s->count);
+    number(in, "firn_snapshots_opened", s->opened);
+    number(in, "firn_snapshots_lost",
+           s->ended_by[FIRN_SNAPSHOT_LOST] + s->ended_by[FIRN_SNAPSHOT_MEMORY]);
+    number(in, "firn_pin_renewals", p->renewed);
+}
+
 static void firn_store_lines(struct info *in)
 {
     const struct firn_store *store = in->e->db->store;
@@ -255,6 +268,7 @@ static void info_firn(struct info *in)
 {
     firn_log(in);
     firn_tables(in);
+    firn_snapshots(in);
     firn_store_lines(in);
     from_role(in, "firn");
 }

@@ -10,7 +10,7 @@ static void collect_parked(struct firn_metrics_out *out, const struct firn_engin
         [FIRN_WAIT_FRESH] = "freshness", [FIRN_WAIT_ROOM] = "room",
         [FIRN_WAIT_PLACE] = "token",     [FIRN_WAIT_VIEW] = "view",
         [FIRN_WAIT_FETCH] = "fetch",     [FIRN_WAIT_TURN] = "turn",
-        [FIRN_WAIT_COMMIT] = "commit",
+        [FIRN_WAIT_PIN] = "pin",         [FIRN_WAIT_COMMIT] = "commit",
     };
     for (int i = FIRN_WAIT_OWN; i <= FIRN_WAIT_COMMIT; i++)
         firn_metrics_counter(out, "commands_parked_total", "Times a command was parked.",
@@ -113,6 +113,30 @@ static void collect_expirer(struct firn_metrics_out *out, const struct firn_engi
                       &s->expire_lag_ns, NULL);
 }
 
+static void collect_snapshots(struct firn_metrics_out *out, const struct firn_engine *e)
+{
+    static const char *const why[FIRN_SNAPSHOT_ENDS] = {
+        [FIRN_SNAPSHOT_CLOSED] = "closed",
+        [FIRN_SNAPSHOT_EXPIRED] = "ttl",
+        [FIRN_SNAPSHOT_LOST] = "lost",
+        [FIRN_SNAPSHOT_MEMORY] = "memory",
+    };
+    const struct firn_snapshots *s = &e->snapshots;
+    const struct firn_pins_stats *p = firn_engine__pins_stats(e);
+    firn_metrics_gauge(out, "snapshots", "Snapshots open.", (double)s->count, NULL);
+    firn_metrics_gauge(out, "memory_part_bytes", "Memory by part.", (double)s->bytes, "part",
+                       "snapshots", NULL);
+    firn_metrics_counter(out, "snapshots_opened_total", "Snapshots opened.", s->opened, NULL);
+    for (int i = 0; i < FIRN_SNAPSHOT_ENDS; i++)
+        firn_metrics_counter(out, "snapshots_ended_total", "Snapshots that ended, by reason.",
+                             s->ended_by[i], "reason", why[i], NULL);
+    firn_metrics_counter(out, "pins_made_total", "Pins put for snapshots and long scans.", p->made,
+                         NULL);
+    firn_metrics_counter(out, "pin_renewals_total", "Renewals of pins.", p->renewed, NULL);
+    firn_metrics_counter(out, "pins_lost_total", "Pins that were found gone or overwritten.",
+                         p->lost, NULL);
+}
+
 void firn_engine_collect(struct firn_metrics_out *out, void *engine)
 {
     const struct firn_engine *e = engine;
@@ -122,6 +146,7 @@ void firn_engine_collect(struct firn_metrics_out *out, void *engine)
     collect_parked(out, &e->stat);
     collect_expirer(out, e);
     collect_pubsub(out, e);
+    collect_snapshots(out, e);
 }
 
 enum firn_status firn_engine_metrics(struct firn_engine *e, struct firn_buf *out)

@@ -3,6 +3,7 @@
 #include "engine/engine_priv.h"
 
 #define STEPS_PER_TURN 4096 /* entries looked at before the loop gets its turn */
+#define LONG_WALK_SHARE 8   /* of pin-ttl: walks that last longer are kept by a pin */
 
 static enum firn_status put_bounds(struct firn_range *r, const struct firn_range_bounds *b,
                                    struct firn_iter_options *o)
@@ -44,7 +45,50 @@ enum firn_status firn_engine__range_open(struct firn_eval *x, const struct firn_
         r->hold.seqno = o.max_seqno;
         firn_list_push(&x->e->holds, &r->hold.link);
     }
+    r->opened_ns = firn_boot_ns(x->db->env);
+    r->version = firn_engine__view_version(x->view);
     return st;
+}
+
+/* Would the collector's graces pass while it goes on like this? A snapshot's view is kept by the
+ * snapshot. */
+static bool needs_pin(const struct firn_eval *x)
+{
+    const struct firn_session *s = x->s;
+    return x->db->pins && !s->at_snapshot && s->pinned.hold.state == FIRN_PIN_IDLE &&
+           firn_boot_ns(x->db->env) - s->range.opened_ns >=
+               x->db->settings->pin_ttl_ns / LONG_WALK_SHARE;
+}
+
+enum firn_status firn_engine__range_pin(struct firn_eval *x)
+{
+    struct firn_session *s = x->s;
+    bool open = firn_engine__range_is_open(s);
+    enum firn_status st = firn_engine__pin_hold(x, &s->pinned);
+    if (st == FIRN_OK && open && s->range.version >= s->pinned.hold.version) {
+        firn_pins_use(&s->pinned.hold, s->range.version);
+    } else if (st == FIRN_ABSENT && open) {
+        st = FIRN_OK; /* it may come to its end without; a table that goes is an error then */
+    } else if (st == FIRN_OK || st == FIRN_ABSENT) {
+        firn_engine__range_close(s);
+        st = firn_engine__pin_view(x, &s->pinned);
+    }
+    s->pin_wanted = st == FIRN_AGAIN;
+    return st;
+}
+
+enum firn_status firn_engine__range_lost(struct firn_eval *x)
+{
+    struct firn_session *s = x->s;
+    if (s->pinned.hold.state == FIRN_PIN_LOST) {
+        firn_reply_error(x->out, "KVGONE a table went while it was walked over: %s",
+                         s->pinned.hold.err.text);
+        return FIRN_INVALID;
+    }
+    s->pin_wanted = true;
+    firn_engine__range_close(s);
+    firn_read_clear(&s->read);
+    return FIRN_OK;
 }
 
 enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out)
@@ -52,6 +96,7 @@ enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry 
     struct firn_range *r = &x->s->range;
     if (++r->steps > STEPS_PER_TURN) {
         r->steps = 0;
+        x->s->pin_wanted = needs_pin(x);
         struct firn_wait w = {.kind = FIRN_WAIT_TURN};
         return firn_engine__await(x, &w);
     }

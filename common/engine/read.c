@@ -184,11 +184,16 @@ void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns)
 
 /* A 404: the object was compacted away under this view and a newer manifest names something else.
  * Reload it once and evaluate anew on the new view; one that still names a missing object is
- * damaged. */
+ * damaged, unless this is a walk, which lasts: that goes on under a pin. */
 static enum firn_status retry_on_new_view(struct firn_eval *x)
 {
     struct firn_session *s = x->s;
     struct firn_db *db = x->db;
+    if (s->at_snapshot)
+        return firn_engine__snapshot_gone(x);
+    if (s->retried && db->pins && firn_engine__range_is_open(s) &&
+        s->pinned.hold.state != FIRN_PIN_HELD)
+        return firn_engine__range_lost(x);
     if (s->retried)
         return FIRN_CORRUPT;
     if (!s->reload_ticket) {

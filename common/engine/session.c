@@ -36,6 +36,10 @@ void firn_engine__session_done(struct firn_session *s)
     s->fetching = s->fetch_failed = s->retried = s->was_parked = false;
     s->reload_ticket = 0;
     s->ticket = s->behind_gate = 0;
+    s->at_snapshot = 0;
+    if (s->pinned.hold.state != FIRN_PIN_IDLE)
+        firn_engine__unpin(&s->pinned);
+    s->pin_wanted = false;
     s->draw = 0;
     s->commits_done = 0;
     if (s->commit) {
@@ -117,11 +121,17 @@ static uint32_t db_short(const struct firn_db *db)
     return firn_id_short(&id);
 }
 
+struct firn_token firn_engine__state_token(const struct firn_engine *e)
+{
+    const struct firn_db *db = e->db;
+    return (struct firn_token){
+        .db = db_short(db), .place = place_before(db->durable_place), .seqno = db->durable_seqno};
+}
+
 size_t firn_engine__token(struct firn_session *s, char out[FIRN_TOKEN_MAX])
 {
     const struct firn_db *db = s->e->db;
-    struct firn_token t = {
-        .db = db_short(db), .place = place_before(db->durable_place), .seqno = db->durable_seqno};
+    struct firn_token t = firn_engine__state_token(s->e);
     bool applied = db->writable && firn_engine__ack(s) == FIRN_ACK_APPLIED;
     if (applied && db->last_gate > db->durable_gate) {
         t.place = (struct firn_place){db->durable_place.epoch, db->last_gate - 1};

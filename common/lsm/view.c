@@ -155,6 +155,12 @@ size_t firn_view_memtables(const struct firn_view *v)
     return v->nmemtables;
 }
 
+const struct firn_memtable *firn_view_memtable(const struct firn_view *v, size_t i)
+{
+    FIRN_ASSERT(i < v->nmemtables);
+    return v->memtable[i];
+}
+
 size_t firn_view_l0_tables(const struct firn_view *v)
 {
     return v->nl0;

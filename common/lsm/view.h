@@ -21,6 +21,8 @@ void firn_view_ref(struct firn_view *v);
 void firn_view_unref(struct firn_view *v);                           /* NULL-safe */
 struct firn_manifest *firn_view_manifest(const struct firn_view *v); /* borrowed; NULL = none */
 size_t firn_view_memtables(const struct firn_view *v);
+/* The i-th of them, newest first; borrowed. */
+const struct firn_memtable *firn_view_memtable(const struct firn_view *v, size_t i);
 size_t firn_view_l0_tables(const struct firn_view *v);
 /* Estimated number of live keys (table properties + memtables), for DBSIZE. */
 uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,

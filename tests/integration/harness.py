@@ -187,8 +187,12 @@ class FileStore:
             for f in files:
                 path = os.path.join(folder, f)
                 name = os.path.relpath(path, self.root)
-                if not name.startswith(".firn-tmp"):
+                if name.startswith(".firn-tmp"):
+                    continue
+                try:
                     found[name] = os.path.getsize(path)
+                except FileNotFoundError:
+                    pass  # deleted meanwhile
         return found
 
     def close(self):

@@ -169,7 +169,10 @@ static void ranges(void **state)
     CALL(c, "KV.DELRANGE '' ''", "+OK\r\n");
     CALL(c, "DBSIZE", ":0\r\n");
     CALL(c, "KV.RANGE '' '' LIMIT 0", "-ERR LIMIT must be 1 to 1000000\r\n");
-    CALL(c, "KV.RANGE '' '' AT 5", "-ERR syntax error\r\n");
+    CALL(c, "KV.RANGE '' '' AT", "-ERR syntax error\r\n");
+    CALL(c, "KV.RANGE '' '' AT x", "-ERR invalid snapshot id\r\n");
+    CALL(c, "KV.COUNT '' '' AT 5",
+         "-KVGONE there is no snapshot 5: this node did not open it, or it ended long ago\r\n");
 }
 
 static uint64_t scan_cursor(const char *line, size_t *keys)
