@@ -303,6 +303,8 @@ void firn_engine__expirer_stop(struct firn_engine *e)
     firn_heap_clear(&x->far);
     firn_heap_clear(&x->near);
     firn_buf_clear(&x->upto);
+    firn_iter_free(x->held);
+    x->held = NULL;
     firn_read_clear(&x->scan);
     firn_read_clear(&x->warm);
     firn_read_clear(&x->read);

@@ -35,7 +35,8 @@ struct firn_expirer {
     struct firn_buf upto; /* index key: entries before it are in memory, or were dealt with */
     bool complete;        /* … and there is none behind it */
     struct firn_read scan;
-    bool scanning; /* blocks of the index are on their way */
+    struct firn_iter *held; /* that noted them */
+    bool scanning;          /* blocks of the index are on their way */
     /* blocks of values that are soon due */
     struct firn_read warm;
     bool warming; /* they are on their way */

@@ -131,8 +131,13 @@ enum firn_status firn_engine__expirer_scan(struct firn_engine *e)
     if (s != FIRN_OK)
         return s;
     s = take_some(x, it);
-    firn_iter_free(it);
-    if (s != FIRN_AGAIN)
+    /* What the last pass had come to was kept until this one stood on it, too: where the cache is
+     * small, metadata would be gone when the blocks have come. */
+    firn_iter_free(x->held);
+    x->held = s == FIRN_AGAIN ? it : NULL;
+    if (s != FIRN_AGAIN) {
+        firn_iter_free(it);
         firn_read_clear(&x->scan);
+    }
     return s;
 }

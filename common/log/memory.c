@@ -52,6 +52,7 @@ enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at)
         return s;
     m->part[0] = (struct firn_memory_part){.table = t, .first = at, .end = at};
     m->parts = 1;
+    m->expiry_index = false;
     return FIRN_OK;
 }
 

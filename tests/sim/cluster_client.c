@@ -144,6 +144,9 @@ static void client_think(struct client *c)
             return;
         }
         if (writer && sim_rnd(x, 3) == 0) {
+            for (uint64_t i = 0; i < n; i++)
+                sim_write_expiring(c);
+        } else if (writer && sim_rnd(x, 3) == 0) {
             write_other(c);
         } else {
             for (uint64_t i = 0; i < n; i++)
@@ -302,6 +305,7 @@ static void take_reply(struct client *c, const struct op *op, const struct value
     }
     switch (op->kind) {
     case OP_SETUP:
+    case OP_EXPIRING: /* the log is looked at */
         break;
     case OP_SET:
     case OP_DEL:

@@ -9,11 +9,14 @@
  * - INCR, SETNX and DEL answer as if there were one database, however many writers think they are
  *   it: no write that was called refused was applied, none was applied twice, no condition was
  *   judged by a state that was out of date;
+ * - expired events: see cluster_expiry.c;
  * - at the end all that was ever acknowledged is there, on the writer, on the readers that lived
  *   through it all, and on a cold one.
  *
  * One seed per run; FIRN_SEED=n replays one, FIRN_SEEDS=n runs that many. */
 #include "sim/cluster_sim.h"
+
+#include "base/mem.h"
 
 uint64_t sim_rnd(struct sim *x, uint64_t n)
 {
@@ -80,6 +83,8 @@ static void compactor_ended(void *arg, enum firn_compactor_end how, const struct
 
 static void tiny(struct sim *x, struct firn_settings *s)
 {
+    firn_free(s->notify_keyspace_events);
+    s->notify_keyspace_events = firn_strdup("Ex");
     s->wal_slots_max = 16;
     s->unflushed_bytes_max = 60000;
     s->memtable_bytes = 20000 + sim_rnd(x, 40000);
@@ -368,6 +373,7 @@ static void begin(struct sim *x, uint64_t seed)
         x->client[i].id = i;
         firn_buf_init(&x->client[i].out, SIZE_MAX);
     }
+    sim_expiry_begin(x);
     tick(x);
 }
 
@@ -400,6 +406,7 @@ static void end(struct sim *x)
         free(x->node[i]);
     }
     firn_fake_world_free(x->w);
+    sim_expiry_end(x);
 }
 
 /* All is quiet: everything acknowledged is to be seen, everywhere. */
@@ -501,6 +508,7 @@ static uint64_t run_seed(uint64_t seed, struct sim *x)
     begin(x, seed);
     assert_false(firn_fake_run_until(x->w, drive, x, RUN_NS));
     settle(x);
+    sim_expiry_check_end(x);
     uint64_t hash = firn_fake_trace_hash(x->w);
     end(x);
     return hash;
@@ -516,12 +524,12 @@ static void cluster(void **state)
     for (uint64_t s = first; s < first + seeds; s++) {
         (void)run_seed(s, &x);
         print_message("seed %llu: %llu nodes, %llu fenced, %llu acknowledged, %llu reads (%llu at "
-                      "0), %llu conditions, %llu unknown, %llu refused\n",
+                      "0), %llu conditions, %llu unknown, %llu refused, %llu expired\n",
                       (unsigned long long)s, (unsigned long long)x.starts,
                       (unsigned long long)x.fences, (unsigned long long)x.acked,
                       (unsigned long long)x.reads, (unsigned long long)x.fresh_reads,
                       (unsigned long long)x.conditions, (unsigned long long)x.unknown,
-                      (unsigned long long)x.refused);
+                      (unsigned long long)x.refused, (unsigned long long)x.expiry.expired);
         assert_true(x.acked > 100 && x.reads > 100);
     }
 }

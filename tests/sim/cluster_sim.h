@@ -1,11 +1,13 @@
 /* Inside the simulation of a cluster: nodes and chaos (cluster_sim.c), clients and what they check
- * (cluster_client.c). */
+ * (cluster_client.c), expired events (cluster_expiry.c). */
 #ifndef FIRN_TESTS_SIM_CLUSTER_SIM_H
 #define FIRN_TESTS_SIM_CLUSTER_SIM_H
 
 #include "testing.h"
 #include "compactor/compactor_core.h"
 #include "conf/conf.h"
+#include "format/id.h"
+#include "format/place.h"
 #include "reader/reader_core.h"
 #include "unit/resp_fake_net.h"
 #include "writer/writer_core.h"
@@ -21,6 +23,8 @@
 #define SETTLE_NS (120 * FIRN_SEC)
 #define FRESH_NS (1 * FIRN_SEC) /* the other freshness */
 #define SEEDS_DEFAULT 12
+#define SIM_EXPIRING 6      /* of each client: keys with times to live … */
+#define SIM_TTL_MAX_MS 4000 /* … of so much at most */
 
 enum role { ROLE_WRITER, ROLE_READER, ROLE_COMPACTOR };
 
@@ -40,7 +44,17 @@ struct node {
     unsigned n;
 };
 
-enum op_kind { OP_SETUP, OP_SET, OP_DEL, OP_READ, OP_INCR, OP_INCR_READ, OP_SETNX, OP_UNSET };
+enum op_kind {
+    OP_SETUP,
+    OP_SET,
+    OP_DEL,
+    OP_READ,
+    OP_INCR,
+    OP_INCR_READ,
+    OP_SETNX,
+    OP_UNSET,
+    OP_EXPIRING
+};
 
 struct op {
     enum op_kind kind;
@@ -82,6 +96,21 @@ struct grave {
     bool told;
 };
 
+/* What the log says of keys that expire. */
+struct sim_expiry {
+    struct firn_id db;
+    struct sim_slot {
+        struct firn_place place;
+        struct firn_buf body;
+    } * slot; /* every slot that landed, by place */
+    size_t slots;
+    struct firn_place at; /* read up to here */
+    struct sim_value {
+        uint64_t seqno, expiry_ms; /* of the newest value; 0: none */
+    } value[CLIENTS][SIM_EXPIRING];
+    uint64_t expired; /* records of kind EXPIRED */
+};
+
 struct sim {
     uint64_t seed;
     struct grave grave[GRAVES_MAX];
@@ -89,6 +118,7 @@ struct sim {
     struct node *node[NODES_MAX];
     unsigned nodes;
     struct client client[CLIENTS];
+    struct sim_expiry expiry;
     uint64_t chaos_ns, thaw_ns;
     struct node *frozen, *cut;
     bool calm; /* no more chaos, clients only read */
@@ -108,5 +138,9 @@ void sim_client_replies(struct client *c);
 struct op *sim_enqueue(struct client *c, enum op_kind kind);
 void sim_say(struct client *c, const char *fmt, ...) FIRN_PRINTF(2, 3);
 void sim_client_deliver(struct client *c);
+void sim_write_expiring(struct client *c);
+void sim_expiry_begin(struct sim *x);
+void sim_expiry_check_end(struct sim *x);
+void sim_expiry_end(struct sim *x);
 
 #endif
