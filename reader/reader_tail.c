@@ -1,6 +1,7 @@
 #include "reader/reader_priv.h"
 
 #include "base/assert.h"
+#include "manifest/settings.h"
 
 /* A reader's memtables are frozen when they hold such a share of what may be unflushed, so that the
  * oldest can go soon after a flush. */
@@ -13,6 +14,9 @@
 /* What may be fetched ahead, and what memory may hold before the manifest is read: this share of
  * unflushed-bytes-max. */
 #define AHEAD_SHARE 4
+/* While somebody listens to the log, the manifest is read so often: settings that another node
+ * changed, which keyspace events there are above all, hold here by then. */
+#define FOLLOW_READ_NS (10 * FIRN_SEC)
 /* How long the tail goes on looking for a place after somebody last asked for it. */
 #define WANT_NS (60 * FIRN_SEC)
 
@@ -44,6 +48,10 @@ static enum firn_status install(struct firn_reader *r, const struct firn_memory 
         firn_manifest_ref(m);
         firn_manifest_unref(r->manifest);
         r->manifest = m;
+        /* What another node changed holds here from now on. */
+        if (firn_settings_from_manifest(r->settings, m->pb->settings) != FIRN_OK)
+            firn_log_event(&r->obs->log, FIRN_LOG_WARN, "settings not taken",
+                           "why=out of memory version=%llu", (unsigned long long)m->version);
     }
     const Firn__Role *writer = m->pb->writer;
     size_t n = writer->address ? strlen(writer->address) : 0;
@@ -77,6 +85,16 @@ static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, str
     r->db.durable_seqno = m->pb->seqno_at_floor;
     r->db.applied_seqno = r->db.durable_seqno;
     return FIRN_OK;
+}
+
+/* A dropped database has nothing more to serve: this node ends. */
+static bool dropped(struct firn_reader *r, const struct firn_manifest *m)
+{
+    struct firn_err err = {"the database was dropped"};
+    if (m->pb->state != FIRN__DATABASE_STATE__DROPPED)
+        return false;
+    firn_reader__finish(r, true, &err);
+    return true;
 }
 
 /* Freeze the active memtable where that can be done: it is only for having smaller parts. */
@@ -169,6 +187,8 @@ static void view_read(struct firn_manifest_read *mr)
         firn_reader__finish(r, true, &mr->err);
         return;
     }
+    if (mr->status == FIRN_OK && dropped(r, mr->manifest))
+        return;
     if (mr->status == FIRN_OK)
         take_view(r, mr->manifest);
     else
@@ -256,14 +276,15 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
 static void manifest_seen(void *arg, struct firn_manifest *m)
 {
     struct firn_err err = {0};
-    (void)!see_manifest(arg, m, &err); /* said already; the view in use goes on */
+    if (!dropped(arg, m))
+        (void)!see_manifest(arg, m, &err); /* said already; the view in use goes on */
 }
 
 static bool reload(void *arg, struct firn_manifest *m)
 {
     struct firn_reader *r = arg;
     struct firn_err err = {0};
-    if (jump(r, m, &err) != FIRN_OK)
+    if (dropped(r, m) || jump(r, m, &err) != FIRN_OK)
         return false;
     firn_engine_feed_gap(r->engine);
     firn_log_event(&r->obs->log, FIRN_LOG_WARN, "log slots skipped", "why=%s epoch=%llu slot=%llu",
@@ -409,6 +430,8 @@ static void want_due(void *arg)
     } else if (polls(r)) {
         r->db.tail_polls++;
         firn_tail_hint(r->tail);
+        if (firn_boot_ns(r->db.env) - r->view_asked_ns >= FOLLOW_READ_NS)
+            read_for_view(r);
     }
 }
 

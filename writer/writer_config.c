@@ -1,24 +1,17 @@
 #include "writer/writer_priv.h"
 
-#include "base/assert.h"
 #include "base/mem.h"
 #include "format/event.h"
+#include "manifest/settings.h"
 
 /* A CONFIG SET of a setting that the manifest keeps: one commit. */
 struct setting {
     struct firn_setting_intent intent;
     struct firn_writer *w;
-    char *name, *value;
+    char value[FIRN_SETTINGS_VALUE_MAX]; /* as the manifest keeps it */
     void (*done)(void *arg, enum firn_status s, const struct firn_err *err);
     void *arg;
 };
-
-static void setting_free(struct setting *s)
-{
-    firn_free(s->name);
-    firn_free(s->value);
-    firn_free(s);
-}
 
 static void setting_committed(struct firn_intent *it)
 {
@@ -27,35 +20,43 @@ static void setting_committed(struct firn_intent *it)
     if (it->status == FIRN_OK && writer_live(w))
         firn_writer__see_manifest(w, it->manifest);
     s->done(s->arg, it->status, &it->err);
-    setting_free(s);
+    firn_free(s);
     firn_writer__settled(w);
 }
 
-void firn_writer__set_manifest(struct firn_db *db, const char *name, const char *value,
-                               void (*done)(void *arg, enum firn_status s,
-                                            const struct firn_err *err),
-                               void *arg)
+enum firn_status firn_writer__set_manifest(struct firn_db *db, const char *name, const char *value,
+                                           void (*done)(void *arg, enum firn_status s,
+                                                        const struct firn_err *err),
+                                           void *arg, struct firn_err *err)
 {
     struct firn_writer *w = db->role;
+    const struct firn_conf_def *def = firn_conf_find(firn_slice_str(name));
     struct setting *s = firn_calloc(1, sizeof *s);
-    FIRN_ASSERT(s);
+    if (!s)
+        return firn_fail(err, FIRN_LIMIT, "out of memory");
+    enum firn_status st = firn_settings_commit_value(def->name, value, s->value, err);
+    if (st != FIRN_OK) {
+        firn_free(s);
+        return st;
+    }
     s->w = w;
-    s->name = firn_strdup(name);
-    s->value = firn_strdup(value);
-    FIRN_ASSERT(s->name && s->value);
     s->done = done;
     s->arg = arg;
-    s->intent.name = s->name;
+    s->intent.name = def->name;
     s->intent.value = s->value;
     s->intent.base.done = setting_committed;
     s->intent.base.arg = s;
     w->pending++;
     firn_manifest_setting(w->mnode, &s->intent);
+    return FIRN_OK;
 }
 
 void firn_writer__follow_settings(struct firn_writer *w)
 {
     const Firn__Manifest *pb = w->manifest->pb;
+    if (firn_settings_from_manifest(w->settings, pb->settings) != FIRN_OK)
+        firn_log_event(&w->obs->log, FIRN_LOG_WARN, "settings not taken",
+                       "why=out of memory version=%llu", (unsigned long long)pb->version);
     bool expire = firn_events_want_expired(pb->settings->notify_keyspace_events);
     w->memory.expiry_index = expire;
     if (w->engine)

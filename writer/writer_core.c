@@ -135,6 +135,9 @@ static void fail(struct firn_writer *w, enum firn_status s, const struct firn_er
 void firn_writer__role_lost(struct firn_writer *w)
 {
     struct firn_err err = {"the manifest names another writer: a newer one took over"};
+    const struct firn_manifest *m = firn_manifest_newest(w->mnode);
+    if (m && m->pb->state == FIRN__DATABASE_STATE__DROPPED)
+        (void)snprintf(err.text, sizeof err.text, "the database was dropped");
     firn_writer__fence(w, &err);
 }
 

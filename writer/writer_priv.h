@@ -141,10 +141,10 @@ enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record
 /* The writer's now (PROTOCOL.md, "Time"). */
 uint64_t firn_writer__now_ms(struct firn_db *db);
 /* --- writer_config.c */
-void firn_writer__set_manifest(struct firn_db *db, const char *name, const char *value,
-                               void (*done)(void *arg, enum firn_status s,
-                                            const struct firn_err *err),
-                               void *arg);
+enum firn_status firn_writer__set_manifest(struct firn_db *db, const char *name, const char *value,
+                                           void (*done)(void *arg, enum firn_status s,
+                                                        const struct firn_err *err),
+                                           void *arg, struct firn_err *err);
 void firn_writer__settings_changed(struct firn_db *db);
 /* Do as the settings in w->manifest say. */
 void firn_writer__follow_settings(struct firn_writer *w);

@@ -47,6 +47,7 @@ enum firn_conf_flags {
     FIRN_CONF_ZERO = 2,      /* 0 is allowed beside min … max */
     FIRN_CONF_REQUIRED = 4,  /* must be given */
     FIRN_CONF_FLAG_ONLY = 8, /* not in files */
+    FIRN_CONF_EVENTS = 16,   /* letters of keyspace events, kept in the order Redis gives them */
 };
 
 /* One row of the table. */

@@ -220,6 +220,24 @@ static void normalise_list(char *s)
     *to = '\0';
 }
 
+/* Letters of keyspace events as CONFIG GET of Redis 7 gives them, in place: each once, A for all of
+ * the classes it stands for. */
+static void normalise_events(char *s)
+{
+    static const char classes[] = "g$lshzxetd", order[] = "Ag$lshzxetdKEmn";
+    bool given[256] = {false}, all = true;
+    for (const char *p = s; *p; p++)
+        given[(unsigned char)*p] = true;
+    for (const char *p = classes; *p; p++)
+        all = all && given[(unsigned char)*p];
+    given['A'] = given['A'] || all;
+    for (const char *p = order; *p; p++) {
+        if (given[(unsigned char)*p] && !(given['A'] && strchr(classes, *p)))
+            *s++ = *p;
+    }
+    *s = '\0';
+}
+
 static enum firn_status parse_text(const struct firn_conf_def *d, struct firn_slice v, char **out,
                                    struct firn_err *err)
 {
@@ -231,6 +249,8 @@ static enum firn_status parse_text(const struct firn_conf_def *d, struct firn_sl
         return firn_fail(err, FIRN_LIMIT, "%s: out of memory", d->name);
     if (d->type == FIRN_CONF_LIST)
         normalise_list(text);
+    if (d->flags & FIRN_CONF_EVENTS)
+        normalise_events(text);
     *out = text;
     return FIRN_OK;
 }

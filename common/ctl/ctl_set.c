@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "manifest/intents.h"
+#include "manifest/settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ struct set {
     struct firn_manifest_node *node;
     struct firn_setting_intent intent;
     struct firn_manifest_read read;
-    char value[64]; /* as the manifest keeps it */
+    char value[FIRN_SETTINGS_VALUE_MAX]; /* as the manifest keeps it */
     const char *name;
     int status;
 };
@@ -73,18 +74,9 @@ static void opened(struct firn_manifest_read *r)
     firn_manifest_setting(s->node, &s->intent);
 }
 
-static void take_value(void *arg, const char *name, struct firn_slice value)
-{
-    struct set *s = arg;
-    (void)name;
-    (void)snprintf(s->value, sizeof s->value, "%.*s", (int)value.len, (const char *)value.data);
-}
-
-/* The value as conf reads it (units), in the form the manifest wants: milliseconds, or the text. */
 static enum firn_status convert(struct set *s, const char *name, const char *text,
                                 struct firn_err *err)
 {
-    struct firn_settings local;
     const struct firn_conf_def *def = firn_conf_find(firn_slice_str(name));
     if (!def || def->scope != FIRN_CONF_COMMIT)
         return firn_fail(err, FIRN_INVALID,
@@ -94,19 +86,7 @@ static enum firn_status convert(struct set *s, const char *name, const char *tex
                          : def->scope == FIRN_CONF_MANIFEST ? "fixed at creation"
                                                             : "a setting of nodes: see CONFIG SET");
     s->name = def->name;
-    enum firn_status st = firn_settings_init(&local);
-    if (st != FIRN_OK)
-        return firn_fail(err, st, "out of memory");
-    st = firn_conf_set(&local, FIRN_CONF_WRITER, firn_slice_str(name), firn_slice_str(text), err);
-    if (st == FIRN_OK && def->type == FIRN_CONF_DURATION) {
-        uint64_t ns;
-        memcpy(&ns, (const char *)&local + def->offset, sizeof ns);
-        (void)snprintf(s->value, sizeof s->value, "%" PRIu64, ns / FIRN_MS);
-    } else if (st == FIRN_OK) {
-        st = firn_conf_get(&local, FIRN_CONF_WRITER, firn_slice_str(def->name), take_value, s);
-    }
-    firn_settings_deinit(&local);
-    return st;
+    return firn_settings_commit_value(def->name, text, s->value, err);
 }
 
 void firn_ctl__set(struct firn_ctl *c)

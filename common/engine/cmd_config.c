@@ -120,10 +120,16 @@ static enum firn_status begin_commit(struct firn_eval *x, struct firn_slice name
         firn_free(text);
         return FIRN_LIMIT;
     }
+    struct firn_err err = {""};
+    enum firn_status st =
+        x->db->vt->set_manifest(x->db, firn_conf_find(name)->name, text, committed, c, &err);
+    firn_free(text);
+    if (st != FIRN_OK) {
+        firn_free(c);
+        return set_error(x, name, err.text);
+    }
     c->session = x->s;
     x->s->commit = c;
-    x->db->vt->set_manifest(x->db, firn_conf_find(name)->name, text, committed, c);
-    firn_free(text);
     struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
     return firn_engine__await(x, &w);
 }

@@ -28,7 +28,14 @@ static void confirm(struct firn_eval *x, const char *what, const struct firn_sli
  * begun before: what comes behind the reply is what was published after the command came. */
 static enum firn_status subscribe(struct firn_eval *x, const char *what, enum firn_topic_kind kind)
 {
-    enum firn_status st = firn_engine__caught_up(x);
+    enum firn_status st = FIRN_OK;
+    bool events = false;
+    for (size_t i = 1; i < x->argc; i++)
+        events = events || firn_engine__topic_events(kind, x->argv[i]);
+    if (events) /* another node may have said which ones there are */
+        st = firn_engine__manifest_read(x);
+    if (st == FIRN_OK)
+        st = firn_engine__caught_up(x);
     if (st != FIRN_OK)
         return st;
     firn_conn_answers_by_push(x->s->c);

@@ -69,10 +69,12 @@ struct firn_db_vt {
     /* The active memtable is referenced for long: if it holds at least `bytes`, let what is written
      * from the next slot on go into another one. */
     void (*freeze)(struct firn_db *db, uint64_t bytes);
-    /* CONFIG SET of a manifest setting (C): commit; done(status) later. */
-    void (*set_manifest)(struct firn_db *db, const char *name, const char *value,
-                         void (*done)(void *arg, enum firn_status s, const struct firn_err *err),
-                         void *arg);
+    /* CONFIG SET of a manifest setting (C): commit. OK: done(status) comes later, when db->settings
+     * follows the manifest that has it. INVALID, LIMIT: not begun, err says why. */
+    enum firn_status (*set_manifest)(struct firn_db *db, const char *name, const char *value,
+                                     void (*done)(void *arg, enum firn_status s,
+                                                  const struct firn_err *err),
+                                     void *arg, struct firn_err *err);
     /* CONFIG SET changed node settings (already in db->settings). May be NULL. */
     void (*settings_changed)(struct firn_db *db);
     /* CONFIG REWRITE: put the settings changed at run time into the config file

@@ -277,6 +277,9 @@ enum firn_status firn_engine__read_ready(struct firn_eval *x) FIRN_MUST_USE;
  * believed and, on the writer, every slot begun before it came is durable, so that none of those
  * will be fed. */
 enum firn_status firn_engine__caught_up(struct firn_eval *x) FIRN_MUST_USE;
+/* OK when a manifest that was asked for after the command came has been taken: its view, and the
+ * settings kept in it. */
+enum firn_status firn_engine__manifest_read(struct firn_eval *x) FIRN_MUST_USE;
 /* Freshness alone: OK when the state will do for this connection. */
 enum firn_status firn_engine__fresh_ready(struct firn_eval *x) FIRN_MUST_USE;
 /* The internal key of a user's key, in e->key (overwritten by the next). INVALID: too long,

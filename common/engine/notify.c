@@ -12,7 +12,7 @@
 #define KEYEVENT "__keyevent@"
 #define PREFIX_LEN (sizeof KEYSPACE - 1) /* of both */
 
-/* The letters of notify-keyspace-events that stand for events there are: generic, string, expired.
+/* The letter of notify-keyspace-events for an event's (first) name: generic, string or expired.
  * The others are of Redis's other types, of eviction, of misses and of new keys: what no log tells.
  */
 static char class_of(unsigned event)
@@ -25,6 +25,10 @@ static char class_of(unsigned event)
     case FIRN_EVENT_APPEND:
     case FIRN_EVENT_SETBIT:
     case FIRN_EVENT_SET_EXPIRE:
+    case FIRN_EVENT_INCRBY_EXPIRE:
+    case FIRN_EVENT_INCRBY_PERSIST:
+    case FIRN_EVENT_INCRBYFLOAT_EXPIRE:
+    case FIRN_EVENT_INCRBYFLOAT_PERSIST:
         return '$';
     case FIRN_EVENT_EXPIRED:
         return 'x';
@@ -95,6 +99,7 @@ void firn_engine__notify(struct firn_pubsub *p, const struct firn_record *r)
         return;
     if (asked_for(letters, class_of(r->event)))
         send_both(p, letters, r, event);
-    if (r->event == FIRN_EVENT_SET_EXPIRE && asked_for(letters, 'g'))
-        send_both(p, letters, r, firn_event_name(FIRN_EVENT_EXPIRE));
+    const char *second = firn_event_second_name(r->event); /* of the key's time to live */
+    if (second && asked_for(letters, 'g'))
+        send_both(p, letters, r, second);
 }

@@ -182,24 +182,12 @@ void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns)
     firn_read_fetch(&s->read, deadline_ns, fetch_done, s);
 }
 
-/* A 404: the object was compacted away under this view and a newer manifest names something else.
- * Reload it once and evaluate anew on the new view; one that still names a missing object is
- * damaged, unless this is a walk, which lasts: that goes on under a pin. */
-static enum firn_status retry_on_new_view(struct firn_eval *x)
+enum firn_status firn_engine__manifest_read(struct firn_eval *x)
 {
     struct firn_session *s = x->s;
     struct firn_db *db = x->db;
-    if (s->at_snapshot)
-        return firn_engine__snapshot_gone(x);
-    if (s->retried && db->pins && firn_engine__range_is_open(s) &&
-        s->pinned.hold.state != FIRN_PIN_HELD)
-        return firn_engine__range_lost(x);
-    if (s->retried)
-        return FIRN_CORRUPT;
-    if (!s->reload_ticket) {
-        x->e->stat.reloads++;
+    if (!s->reload_ticket)
         s->reload_ticket = db->vt->reload_view(db);
-    }
     if (db->reload_done < s->reload_ticket) {
         struct firn_wait w = {
             .kind = FIRN_WAIT_VIEW,
@@ -208,12 +196,30 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
         };
         return firn_engine__await(x, &w);
     }
-    if (db->view_error.text[0]) {
-        firn_reply_error(x->out,
-                         "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
-                         db->view_error.text);
-        return FIRN_INVALID;
-    }
+    if (!db->view_error.text[0])
+        return FIRN_OK;
+    firn_reply_error(x->out, "KVBUSY the manifest could not be reloaded: %s; nothing was applied",
+                     db->view_error.text);
+    return FIRN_INVALID;
+}
+
+/* A 404: the object was compacted away under this view and a newer manifest names something else.
+ * Reload it once and evaluate anew on the new view; one that still names a missing object is
+ * damaged, unless this is a walk, which lasts: that goes on under a pin. */
+static enum firn_status retry_on_new_view(struct firn_eval *x)
+{
+    struct firn_session *s = x->s;
+    if (s->at_snapshot)
+        return firn_engine__snapshot_gone(x);
+    if (s->retried && x->db->pins && firn_engine__range_is_open(s) &&
+        s->pinned.hold.state != FIRN_PIN_HELD)
+        return firn_engine__range_lost(x);
+    if (s->retried)
+        return FIRN_CORRUPT;
+    x->e->stat.reloads += s->reload_ticket == 0;
+    enum firn_status st = firn_engine__manifest_read(x);
+    if (st != FIRN_OK)
+        return st;
     s->retried = true;
     firn_engine__range_close(s);
     firn_read_clear(&s->read);

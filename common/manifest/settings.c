@@ -1,6 +1,9 @@
 #include "manifest/settings.h"
 
 #include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include "manifest/edit_priv.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -81,4 +84,31 @@ void firn_manifest__copy_dialect(Firn__Dialect *to, const Firn__Dialect *from)
     to->delete_many = from->delete_many;
     to->checksum_crc32c = from->checksum_crc32c;
     to->name_writes_per_sec = from->name_writes_per_sec;
+}
+
+static void take_text(void *arg, const char *name, struct firn_slice value)
+{
+    (void)name;
+    (void)snprintf(arg, FIRN_SETTINGS_VALUE_MAX, "%.*s", (int)value.len, (const char *)value.data);
+}
+
+enum firn_status firn_settings_commit_value(const char *name, const char *value,
+                                            char out[FIRN_SETTINGS_VALUE_MAX], struct firn_err *err)
+{
+    struct firn_settings local;
+    struct firn_slice n = firn_slice_str(name);
+    const struct firn_conf_def *def = firn_conf_find(n);
+    enum firn_status st = firn_settings_init(&local);
+    if (st != FIRN_OK)
+        return firn_fail(err, st, "out of memory");
+    st = firn_conf_set(&local, FIRN_CONF_WRITER, n, firn_slice_str(value), err);
+    if (st == FIRN_OK && def->type == FIRN_CONF_DURATION) {
+        uint64_t ns;
+        memcpy(&ns, (const char *)&local + def->offset, sizeof ns);
+        (void)snprintf(out, FIRN_SETTINGS_VALUE_MAX, "%" PRIu64, ns / NS_PER_MS);
+    } else if (st == FIRN_OK) {
+        st = firn_conf_get(&local, FIRN_CONF_WRITER, n, take_text, out);
+    }
+    firn_settings_deinit(&local);
+    return st;
 }

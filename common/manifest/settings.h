@@ -2,7 +2,7 @@
 #ifndef FIRN_MANIFEST_SETTINGS_H
 #define FIRN_MANIFEST_SETTINGS_H
 
-#include "conf/settings.h"
+#include "conf/conf.h"
 #include "env/objstore.h"
 #include "format/codec.h"
 #include "format/manifest_codec.h"
@@ -22,5 +22,14 @@ enum firn_codec firn_settings_codec(const struct firn_settings *s);
 /* What was proved of the store, for the manifest (`out` is initialised here), and back. */
 void firn_dialect_to_manifest(const struct firn_os_dialect *d, Firn__Dialect *out);
 struct firn_os_dialect firn_dialect_from_manifest(const Firn__Dialect *pb);
+
+#define FIRN_SETTINGS_VALUE_MAX 64
+
+/* The value of a (C) setting, written as users write it (units), in the form the manifest's intent
+ * takes: milliseconds, or the text in its normal form; NUL-terminated. INVALID as firn_conf_check;
+ * LIMIT: memory. */
+enum firn_status firn_settings_commit_value(const char *name, const char *value,
+                                            char out[FIRN_SETTINGS_VALUE_MAX],
+                                            struct firn_err *err) FIRN_MUST_USE;
 
 #endif

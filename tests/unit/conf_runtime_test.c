@@ -124,7 +124,10 @@ static void config_set(void **state)
     assert_int_equal(s.ack, FIRN_ACK_APPLIED);
     assert_int_equal(firn_conf_set(&s, w, str("notify-keyspace-events"), str("KEx"), &err),
                      FIRN_OK);
-    assert_string_equal(s.notify_keyspace_events, "KEx");
+    assert_string_equal(s.notify_keyspace_events, "xKE"); /* Redis's order */
+    assert_int_equal(
+        firn_conf_set(&s, w, str("notify-keyspace-events"), str("mEg$lshzxetdE"), &err), FIRN_OK);
+    assert_string_equal(s.notify_keyspace_events, "AEm");
     assert_int_equal(firn_conf_find(str("notify-keyspace-events"))->scope, FIRN_CONF_COMMIT);
     static const char *const at_start[] = {
         "store", "endpoint",    "port",    "http-port",        "bind",

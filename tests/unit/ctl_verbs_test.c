@@ -273,7 +273,7 @@ static void set(void **state)
     firn_pb_manifest_free(m);
     assert_int_equal(fx_ctl(f, "set notify-keyspace-events KEA"), 0);
     m = fx_manifest(f);
-    assert_string_equal(m->settings->notify_keyspace_events, "KEA");
+    assert_string_equal(m->settings->notify_keyspace_events, "AKE");
     uint64_t version = m->version;
     firn_pb_manifest_free(m);
     static const char *const bad[] = {"set history x", "set value-max 1mb", "set port 1",

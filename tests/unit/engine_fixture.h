@@ -48,6 +48,7 @@ struct fixture {
     enum firn_admit admit;
     bool auto_commit; /* a batch is durable as soon as the loop turns */
     bool auto_probe;  /* a probe ends as soon as the loop turns */
+    bool auto_reload; /* a reload of the manifest is there at once */
     struct firn_defer commit_defer, probe_defer;
     uint64_t open_slot;
     struct firn_buf open; /* the records of the open batch, as the log would have them */
@@ -136,7 +137,11 @@ static void fixture_probe_hint(struct firn_db *db)
 
 static uint64_t fixture_reload(struct firn_db *db)
 {
-    return ++fixture_of(db)->reloads;
+    struct fixture *f = fixture_of(db);
+    f->reloads++;
+    if (f->auto_reload)
+        db->reload_done = f->reloads;
+    return f->reloads;
 }
 
 static void fixture_want(struct firn_db *db, struct firn_place place)
@@ -184,17 +189,19 @@ static enum firn_status fixture_apply(struct firn_db *db, const struct firn_reco
     return FIRN_OK;
 }
 
-static void fixture_set_manifest(struct firn_db *db, const char *name, const char *value,
-                                 void (*done)(void *arg, enum firn_status s,
-                                              const struct firn_err *err),
-                                 void *arg)
+static enum firn_status
+fixture_set_manifest(struct firn_db *db, const char *name, const char *value,
+                     void (*done)(void *arg, enum firn_status s, const struct firn_err *err),
+                     void *arg, struct firn_err *err)
 {
+    (void)err;
     struct fixture *f = fixture_of(db);
     snprintf(f->set_name, sizeof f->set_name, "%s", name);
     snprintf(f->set_value, sizeof f->set_value, "%s", value);
     f->set_done = done;
     f->set_arg = arg;
     firn_defer(&f->env, &f->set_defer);
+    return FIRN_OK;
 }
 
 static void fixture_set_deferred(void *arg)

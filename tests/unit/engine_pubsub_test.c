@@ -85,6 +85,7 @@ static void shard_channels_are_apart(void **state)
     struct fixture f;
     fixture_start(&f, true);
     struct client *c = fixture_connect(&f), *s = fixture_connect(&f), *p = fixture_connect(&f);
+    f.auto_reload = true;
     CALL(c, "SUBSCRIBE a", SUBSCRIBED);
     client_send(c, "PSUBSCRIBE *");
     EXPECT_START(c, "*3");
@@ -314,6 +315,9 @@ static void events_of_commands(void **state)
     fixture_start(&f, true);
     struct client *c = fixture_connect(&f), *w = fixture_connect(&f);
     client_send(c, "PSUBSCRIBE __key*");
+    NOTHING(c); /* which events there are is asked for first */
+    f.db.reload_done = f.reloads;
+    firn_engine_advance(f.engine);
     EXPECT_START(c, "*3");
     CALL(w, "SET k v", "+OK\r\n");
     NOTHING(c); /* none are asked for */
@@ -347,6 +351,7 @@ static void expired_records_are_events(void **state)
     struct fixture f;
     fixture_start(&f, false);
     struct client *c = fixture_connect(&f);
+    f.auto_reload = true;
     CALL(c, "SUBSCRIBE __keyevent@1__:expired",
          "*3\r\n$9\r\nsubscribe\r\n$22\r\n__keyevent@1__:expired\r\n:1\r\n");
     struct firn_record r = {.kind = FIRN_RECORD_EXPIRED,
