@@ -79,8 +79,8 @@ static void fetch_soon(struct firn_session *s)
     firn_defer(s->e->db->env, &s->e->ahead_defer);
 }
 
-/* Does the command look at what its keys hold? */
-static bool looks_at_keys(const struct firn_db *db, const struct firn_command *cmd, size_t argc)
+bool firn_engine__looks_at_keys(const struct firn_db *db, const struct firn_command *cmd,
+                                size_t argc)
 {
     if (!(cmd->flags & FIRN_CMD_WRITE))
         return cmd->flags & FIRN_CMD_READONLY;
@@ -101,7 +101,7 @@ void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn
     if (firn_buf_append(&s->ahead_keys, "\0\0", 2) != FIRN_OK)
         return;
     s->ahead_left++;
-    if (looks_at_keys(e->db, cmd, argc))
+    if (firn_engine__looks_at_keys(e->db, cmd, argc))
         keep_keys(s, cmd, argc, argv);
     if (s->ahead_fetching)
         return; /* looked at when that has ended */
@@ -186,7 +186,7 @@ void firn_engine__prefetch(void *engine, struct firn_conn *c, const struct firn_
         if (user.len)
             memcpy(k + 1, user.data, user.len);
         probe[probes].key = firn_slice_of(k, user.len + 1);
-        probe[probes++].memory_only = !looks_at_keys(db, cmd, u->argc);
+        probe[probes++].memory_only = !firn_engine__looks_at_keys(db, cmd, u->argc);
     }
     firn_view_prefetch(db->view, probe, probes);
 }

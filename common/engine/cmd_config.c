@@ -142,6 +142,9 @@ static enum firn_status commit_all(struct firn_eval *x)
     for (size_t i = 2; i < x->argc; i += 2) {
         if (!is_commit(x->argv[i]) || nth++ < s->commits_done)
             continue;
+        if (x->tx)
+            return set_error(x, x->argv[i],
+                             "the database's settings cannot be changed inside of a transaction");
         if (!s->commit)
             return begin_commit(x, x->argv[i], x->argv[i + 1]);
         if (!s->commit->done) {

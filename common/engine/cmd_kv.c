@@ -41,6 +41,10 @@ static enum firn_status choose_state(struct firn_eval *x, const struct state_wor
 {
     struct firn_token t;
     enum firn_status st = FIRN_OK;
+    if (w->snapshot && x->tx) {
+        firn_reply_error(x->out, "ERR a transaction is of one state: no AT inside of it");
+        return FIRN_INVALID;
+    }
     if (w->token)
         st = firn_engine__parse_token(x, x->argv[w->token], &t);
     if (st == FIRN_OK && w->snapshot)
@@ -54,6 +58,15 @@ static enum firn_status choose_state(struct firn_eval *x, const struct state_wor
         st = firn_engine__await_token(x, &t, x->durable,
                                       x->arrival_ns + x->db->settings->read_timeout_ns);
     return st;
+}
+
+/* A value that this very transaction wrote has none before the commit. */
+static void reply_version(struct firn_eval *x, const struct firn_entry *v)
+{
+    if (v->seqno == 0 || v->seqno > x->db->applied_seqno)
+        firn_reply_null(x->out);
+    else
+        firn_reply_bulk_u64(x->out, v->seqno);
 }
 
 enum firn_status firn_engine__cmd_kv_get(struct firn_eval *x)
@@ -82,7 +95,7 @@ enum firn_status firn_engine__cmd_kv_get(struct firn_eval *x)
         firn_reply_array(x->out, 2);
     firn_reply_bulk(x->out, v.value);
     if (with_version)
-        firn_reply_bulk_u64(x->out, v.seqno);
+        reply_version(x, &v);
     return FIRN_OK;
 }
 

@@ -47,6 +47,12 @@ FIRN_HANDLER(msetnx);
 FIRN_HANDLER(msetex);
 size_t firn_engine__keys_msetex(size_t argc, const struct firn_slice *argv,
                                 struct firn_key_ref *out, size_t max);
+/* cmd_transaction.c */
+FIRN_HANDLER(multi);
+FIRN_HANDLER(exec);
+FIRN_HANDLER(discard);
+FIRN_HANDLER(watch);
+FIRN_HANDLER(unwatch);
 /* cmd_key.c */
 FIRN_HANDLER(del);
 FIRN_HANDLER(exists);

@@ -114,7 +114,7 @@ enum firn_status firn_engine__cmd_sunsubscribe(struct firn_eval *x)
 
 static enum firn_status publish(struct firn_eval *x, enum firn_event event)
 {
-    enum firn_status st = firn_engine__write_ready(x);
+    enum firn_status st = firn_engine__write_ready(x, firn_engine__bytes_of_args(x));
     if (st == FIRN_OK)
         st = firn_engine__publish(x, x->argv[1], x->argv[2], event);
     if (st == FIRN_OK)

@@ -4,6 +4,7 @@
  * bytes, are all reached. The distribution is skewed towards thinly populated prefixes (INTERFACES
  * allows it). */
 #include "engine/cmd_priv.h"
+#include "engine/tx_priv.h"
 
 #define LEVELS 12 /* at most two seeks each */
 
@@ -81,7 +82,7 @@ static enum firn_status draw_key(struct firn_eval *x, struct firn_buf *low, stru
     enum firn_status st = edge_key(x, first, last, false, low);
     if (st == FIRN_OK)
         st = edge_key(x, first, last, true, high);
-    uint64_t draw = x->s->draw;
+    uint64_t draw = x->s->draw + x->nth; /* another one for each of a transaction */
     for (int i = 0; i < LEVELS && st == FIRN_OK; i++) {
         if (firn_slice_eq(firn_buf_slice(low), firn_buf_slice(high)))
             break;
@@ -99,9 +100,11 @@ enum firn_status firn_engine__cmd_randomkey(struct firn_eval *x)
     firn_buf_init(&bound, FIRN_KEY_MAX + 1);
     if (!x->s->draw) /* the same one for every evaluation of this command */
         x->s->draw = firn_random_u64(x->db->env) | 1;
-    enum firn_status st = draw_key(x, &low, &high, &bound);
+    enum firn_status st = firn_engine__tx_show(x);
+    if (st == FIRN_OK)
+        st = draw_key(x, &low, &high, &bound);
     if (st == FIRN_OK) {
-        struct firn_buf *pick = x->s->draw >> 63 ? &high : &low;
+        struct firn_buf *pick = mix(x->s->draw + x->nth) >> 63 ? &high : &low;
         firn_reply_bulk(x->out, firn_key_user(firn_buf_slice(pick)));
     } else if (st == FIRN_ABSENT) {
         firn_reply_null(x->out);

@@ -211,13 +211,13 @@ enum firn_status firn_engine__cmd_keys(struct firn_eval *x)
 
 static uint64_t seqno_read(const struct firn_eval *x)
 {
-    return x->durable ? x->db->durable_seqno : x->db->applied_seqno;
+    return x->max_seqno < x->db->applied_seqno ? x->max_seqno : x->db->applied_seqno;
 }
 
 static bool dbsize_known(struct firn_eval *x, const struct firn_dbsize *d)
 {
-    return d->known && d->view_gen == x->db->view_gen && d->seqno == seqno_read(x) &&
-           (!d->valid_to_ms || d->valid_to_ms > firn_engine__now(x));
+    return d->known && !x->e->group.n && d->view_gen == x->db->view_gen &&
+           d->seqno == seqno_read(x) && (!d->valid_to_ms || d->valid_to_ms > firn_engine__now(x));
 }
 
 /* Count to the end; the result holds until something is written or a key expires. */
@@ -244,7 +244,7 @@ static enum firn_status count_keys(struct firn_eval *x, struct firn_dbsize *d)
     if (st != FIRN_ABSENT)
         return st;
     *d = (struct firn_dbsize){
-        .known = true,
+        .known = !x->e->group.n, /* else its transaction alone saw that state */
         .view_gen = r->view_gen,
         .seqno = r->seqno,
         .valid_to_ms = r->next_expiry_ms,

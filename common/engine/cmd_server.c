@@ -54,7 +54,7 @@ static enum firn_status await_own(struct firn_eval *x, int64_t timeout_ms, bool 
 {
     uint64_t deadline = timeout_ms ? x->arrival_ns + (uint64_t)timeout_ms * FIRN_MS : 0;
     *durable = x->s->wrote_gate <= x->db->durable_gate;
-    if (*durable || x->db->fenced || (deadline && firn_boot_ns(x->db->env) >= deadline))
+    if (*durable || x->db->fenced || x->tx || (deadline && firn_boot_ns(x->db->env) >= deadline))
         return FIRN_OK;
     struct firn_wait w = {.kind = FIRN_WAIT_OWN, .gate = x->s->wrote_gate, .deadline_ns = deadline};
     return firn_engine__await(x, &w);

@@ -15,7 +15,7 @@
 /* Subscribing commands are those that a RESP2 subscriber may still call. */
 #define SUBSCRIBING                                                                                \
     (FIRN_CMD_PUBSUB | FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE |                     \
-     FIRN_CMD_IN_SUBSCRIBE)
+     FIRN_CMD_IN_SUBSCRIBE | FIRN_CMD_NO_MULTI)
 #define PUBLISHING                                                                                 \
     (FIRN_CMD_PUBSUB | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_FAST | FIRN_CMD_MAY_REPLICATE)
 
@@ -47,7 +47,8 @@ static const struct firn_command function_commands[] = {
 };
 
 static const struct firn_command kv_snapshot_commands[] = {
-    {.name = "open", .arity = -2, .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
+    {.name = "open", .arity = -2, .flags = FIRN_CMD_NO_MULTI, .categories = FIRN_CAT_KEYSPACE,
+     .group = "kv", .since = "0.1.0",
      .summary = "Opens a snapshot of the durable state on this node, for a minute unless a time to "
          "live is given. Returns its id and the token of its state",
      .complexity = "O(N) where N is the number of memtables and tables", .args = "[ttl-ms:i]",
@@ -202,6 +203,16 @@ static const struct firn_command commands[] = {
      .categories = FIRN_CAT_STRING, .keys = {{1, 1, 1, READ_KEY}}, .group = "string",
      .since = "8.4.0", .summary = "Returns the XXH3 digest of the value of a key, in hexadecimal",
      .complexity = "O(N) where N is the length of the value", .args = "key", FN(digest)},
+    {.name = "discard", .arity = 1,
+     .flags = FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_FAST |
+         FIRN_CMD_ALLOW_BUSY, .categories = FIRN_CAT_TRANSACTION,
+     .group = "transactions", .since = "2.0.0", .summary = "Discards a transaction",
+     .complexity = "O(N) where N is the number of queued commands", FN(discard)},
+    {.name = "exec", .arity = 1,
+     .flags = FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_MAY_REPLICATE,
+     .categories = FIRN_CAT_TRANSACTION, .group = "transactions", .since = "1.2.0",
+     .summary = "Executes all commands of a transaction in one step, their writes as one atomic "
+         "group", .complexity = "That of the commands.", FN(exec)},
     {.name = "exists", .arity = -2, .flags = FIRN_CMD_READONLY | FIRN_CMD_FAST,
      .categories = FIRN_CAT_KEYSPACE, .keys = {{1, -1, 1, READ_KEY}}, .group = "generic",
      .since = "1.0.0", .summary = "Determines whether one or more keys exist",
@@ -372,8 +383,8 @@ static const struct firn_command commands[] = {
     {.name = "kv.delrange", .arity = 3, .flags = FIRN_CMD_WRITE, .categories = FIRN_CAT_KEYSPACE,
      .group = "kv", .since = "0.1.0", .summary = "Deletes all keys of a range",
      .complexity = "O(1)", .args = "start end", FN(kv_delrange)},
-    {.name = "kv.explain", .arity = -2, .categories = FIRN_CAT_KEYSPACE, .group = "kv",
-     .since = "0.1.0",
+    {.name = "kv.explain", .arity = -2, .flags = FIRN_CMD_NO_MULTI,
+     .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Runs a command that reads and tells what the read took instead of its reply",
      .complexity = "That of the command.", .args = "command [arg ...]", FN(kv_explain)},
     {.name = "kv.freshness", .arity = 2, .flags = FIRN_CMD_FAST | FIRN_CMD_LOADING | FIRN_CMD_STALE,
@@ -439,6 +450,11 @@ static const struct firn_command commands[] = {
      .summary = "Atomically modifies the string values of one or more keys only when all keys "
          "don't exist", .complexity = "O(N) where N is the number of keys",
      .args = "data=(key value) ...", .id = FIRN_TRAIT_READS, FN(msetnx)},
+    {.name = "multi", .arity = 1,
+     .flags = FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_FAST |
+         FIRN_CMD_ALLOW_BUSY, .categories = FIRN_CAT_TRANSACTION,
+     .group = "transactions", .since = "1.2.0", .summary = "Starts a transaction",
+     .complexity = "O(1)", FN(multi)},
     {.name = "object", .arity = -2, .categories = FIRN_CAT_KEYSPACE, .group = "generic",
      .since = "2.2.3", .summary = "A container for object introspection commands",
      .complexity = "Depends on subcommand.", .subcommands = object_commands,
@@ -542,6 +558,11 @@ static const struct firn_command commands[] = {
      .summary = "Stops listening to channels, or to all of them",
      .complexity = "O(N) where N is the number of channels to leave",
      .args = "[channel ...]", FN(unsubscribe)},
+    {.name = "unwatch", .arity = 1,
+     .flags = FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE | FIRN_CMD_FAST |
+         FIRN_CMD_ALLOW_BUSY, .categories = FIRN_CAT_TRANSACTION,
+     .group = "transactions", .since = "2.2.0", .summary = "Forgets about watched keys of a transaction",
+     .complexity = "O(1)", FN(unwatch)},
     {.name = "wait", .arity = 3, .flags = FIRN_CMD_BLOCKING | FIRN_CMD_NOSCRIPT,
      .categories = FIRN_CAT_KEYSPACE, .group = "generic", .since = "3.0.0",
      .summary = "Blocks until all of the preceding write commands sent by the connection are "
@@ -551,6 +572,12 @@ static const struct firn_command commands[] = {
      .summary = "Blocks until all of the preceding write commands sent by the connection are "
          "durable", .complexity = "O(1)", .args = "numlocal:i numreplicas:i timeout:i",
      FN(waitaof)},
+    {.name = "watch", .arity = -2,
+     .flags = FIRN_CMD_NOSCRIPT | FIRN_CMD_STALE | FIRN_CMD_FAST | FIRN_CMD_ALLOW_BUSY,
+     .categories = FIRN_CAT_TRANSACTION, .keys = {{1, -1, 1, FIRN_KEY_RO}}, .group = "transactions",
+     .since = "2.2.0",
+     .summary = "Monitors changes to keys to determine the execution of a transaction",
+     .complexity = "O(1) for every key", .args = "key ...", FN(watch)},
 };
 /* clang-format on */
 

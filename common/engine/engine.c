@@ -60,6 +60,7 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
         .lookahead = firn_engine__lookahead,
         .prefetch = firn_engine__prefetch,
         .reset = firn_engine__session_reset,
+        .rejected = firn_engine__rejected,
         .describe = firn_engine__session_describe,
         .role = role_name,
         .arg = e,
@@ -89,6 +90,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
     e->ahead_defer = (struct firn_defer){.fn = firn_engine__fetch_ahead, .arg = e};
     firn_engine__pubsub_init(e);
+    firn_engine__watches_init(&e->watches, firn_random_u64(db->env));
     firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
     firn_engine__expirer_init(e);
     firn_engine__snapshots_init(e);
@@ -199,6 +201,7 @@ void firn_engine_free(struct firn_engine *e)
     firn_engine__cursors_clear(&e->cursors);
     firn_engine__slowlog_reset(&e->slowlog);
     firn_engine__group_free(&e->group);
+    firn_engine__watches_free(&e->watches);
     firn_buf_clear(&e->value);
     firn_free(e);
 }

@@ -15,8 +15,10 @@
 #include "engine/feed_priv.h"
 #include "engine/group_priv.h"
 #include "engine/pubsub_priv.h"
+#include "engine/queue_priv.h"
 #include "engine/slowlog_priv.h"
 #include "engine/snapshot_priv.h"
+#include "engine/watch_priv.h"
 #include "format/event.h"
 #include "format/key.h"
 #include "format/token.h"
@@ -93,6 +95,10 @@ struct firn_session {
     uint64_t wrote_gate; /* 0 = none */
     uint64_t wrote_seqno;
     struct firn_place wrote_place;
+
+    /* MULTI and WATCH */
+    struct firn_queue queue;
+    struct firn_watcher watcher;
 
     /* the command under way, cleared when it is done */
     struct firn_wait wait;
@@ -173,6 +179,7 @@ struct firn_engine {
     struct firn_buf value;       /* a value being computed by it */
     struct firn_cursors cursors; /* SCAN's */
     struct firn_snapshots snapshots;
+    struct firn_watches watches; /* who watches which key */
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
     struct firn_dbsize dbsize[FIRN_DATABASES];
@@ -204,6 +211,11 @@ struct firn_eval {
     bool durable;    /* the connection reads and acknowledges durable state */
     bool gated;      /* `gate` is to be put on the reply */
     struct firn_gate gate;
+    /* Of a command inside of a transaction (tx_priv.h), else NULL and 0: */
+    struct firn_tx *tx;
+    size_t nth;        /* which one */
+    size_t group_from; /* records before this one were made by commands before it */
+    bool unmet;        /* set by its handler: a condition that it named does not hold */
 };
 
 /* Evaluate. OK: the reply was appended. INVALID: an error was appended. AGAIN: nothing was done;
@@ -241,6 +253,10 @@ enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct
                                  size_t argc, const struct firn_slice *argv);
 /* Run the handler of x->cmd with what it needs before: freshness, admission. */
 enum firn_status firn_engine__run(struct firn_eval *x) FIRN_MUST_USE;
+static inline firn_handler_fn firn_engine__handler(const struct firn_command *cmd)
+{
+    return (firn_handler_fn)cmd->fn;
+}
 /* Now in wall ms, taken once per evaluation. */
 uint64_t firn_engine__now(struct firn_eval *x);
 /* Append "-ERR syntax error" / "-ERR value is not an integer or out of range"; give INVALID. */
@@ -301,6 +317,9 @@ enum firn_status firn_engine__fetch_result(struct firn_eval *x) FIRN_MUST_USE;
 void firn_engine__fetch_start(struct firn_session *s, uint64_t deadline_ns);
 
 /* ---- ahead.c */
+/* Does evaluating this command here look at the values of its keys? */
+bool firn_engine__looks_at_keys(const struct firn_db *db, const struct firn_command *cmd,
+                                size_t argc);
 void firn_engine__lookahead(void *engine, struct firn_conn *c, const struct firn_command *cmd,
                             size_t argc, const struct firn_slice *argv);
 void firn_engine__fetch_ahead(void *engine);
@@ -310,6 +329,16 @@ void firn_engine__prefetch(void *engine, struct firn_conn *c, const struct firn_
 /* The command at hand is parked; a command was executed to its end. */
 void firn_engine__ahead_parked(struct firn_session *s);
 void firn_engine__ahead_executed(struct firn_session *s);
+
+/* ---- cmd_transaction.c */
+/* Between MULTI and EXEC: is this command one to be queued? Then firn_engine__enqueue does, and
+ * answers. */
+bool firn_engine__captures(const struct firn_session *s, const struct firn_command *cmd);
+void firn_engine__enqueue(struct firn_session *s, size_t argc, const struct firn_slice *argv);
+/* A command was refused before exec. */
+void firn_engine__rejected(void *engine, struct firn_conn *c, const struct firn_command_entry *e);
+/* No MULTI and no WATCH any more. */
+void firn_engine__transaction_end(struct firn_session *s);
 
 /* ---- range.c */
 struct firn_range_bounds {
@@ -340,32 +369,40 @@ enum firn_status firn_engine__range_lost(struct firn_eval *x) FIRN_MUST_USE;
  * nothing can fail any more. LIMIT: memory or batch-bytes-max, nothing was applied. */
 enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_record *rec, size_t n,
                                   uint64_t *slot, uint64_t *seqno) FIRN_MUST_USE;
-enum firn_status firn_engine__write_ready(struct firn_eval *x) FIRN_MUST_USE;
-/* One PUT (a DEL where the value is empty and `empty-value deletes`), applied at once. INVALID: the
- * key or value is too long, answered. */
+/* May x write `bytes` of records now? Then x->view is the newest applied state. */
+enum firn_status firn_engine__write_ready(struct firn_eval *x, size_t bytes) FIRN_MUST_USE;
+/* An upper bound of what the arguments of x can become as records of their own. */
+size_t firn_engine__bytes_of_args(const struct firn_eval *x);
+/* "-READONLY …" with where the writer is; INVALID. */
+enum firn_status firn_engine__refuse_readonly(struct firn_engine *e, struct firn_reply *out);
+/* One record, its key and value borrowed: applied at once, or added to the group of x's
+ * transaction. INVALID, answered: too much for one group. */
+enum firn_status firn_engine__record(struct firn_eval *x,
+                                     const struct firn_record *r) FIRN_MUST_USE;
+/* One PUT (a DEL where the value is empty and `empty-value deletes`). INVALID: the key or value is
+ * too long, answered. */
 enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user,
                                   struct firn_slice value, uint64_t expiry_ms,
                                   enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user,
                                   enum firn_event event) FIRN_MUST_USE;
 /* Add to the command's group instead; firn_engine__commit applies it whole. The value is borrowed
- * until then. */
+ * until then, or to the end of the transaction: an argument, or what a read gave. */
 enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice user,
                                         struct firn_slice value, uint64_t expiry_ms,
                                         enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice user,
                                         enum firn_event event) FIRN_MUST_USE;
-/* A message to a channel (event PUBLISH) or shard channel (SPUBLISH), applied at once: one record,
+/* A message to a channel (event PUBLISH) or shard channel (SPUBLISH): one record,
  * in order with the writes around it, delivered by every node when it is durable. INVALID: the
  * channel's name or the message is too long, answered. */
 enum firn_status firn_engine__publish(struct firn_eval *x, struct firn_slice channel,
                                       struct firn_slice message,
                                       enum firn_event event) FIRN_MUST_USE;
-/* The same as a record of the command's group. The message is borrowed until the commit. */
-enum firn_status firn_engine__group_publish(struct firn_eval *x, struct firn_slice channel,
-                                            struct firn_slice message,
-                                            enum firn_event event) FIRN_MUST_USE;
 enum firn_status firn_engine__commit(struct firn_eval *x) FIRN_MUST_USE;
+/* INVALID with the error appended when n records of so many bytes are too much for one group. */
+enum firn_status firn_engine__check_group(struct firn_eval *x, size_t n,
+                                          size_t bytes) FIRN_MUST_USE;
 /* Delete [start, end) of internal keys. */
 enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice start,
                                         struct firn_slice end) FIRN_MUST_USE;

@@ -1,11 +1,6 @@
 /* The evaluation of one command: what it needs first, its handler, and what follows from the
  * answer. */
-#include "engine/engine_priv.h"
-
-static firn_handler_fn handler_of(const struct firn_command *cmd)
-{
-    return (firn_handler_fn)cmd->fn;
-}
+#include "engine/cmd_priv.h"
 
 uint64_t firn_engine__now(struct firn_eval *x)
 {
@@ -36,11 +31,11 @@ enum firn_status firn_engine__run(struct firn_eval *x)
     if (st == FIRN_OK && x->s->pin_wanted)
         st = firn_engine__range_pin(x);
     if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_WRITE))
-        st = firn_engine__write_ready(x);
+        st = firn_engine__write_ready(x, firn_engine__bytes_of_args(x));
     else if (st == FIRN_OK && (x->cmd->flags & FIRN_CMD_READONLY) &&
              !(x->cmd->id & FIRN_TRAIT_AT) && !firn_engine__range_is_open(x->s))
         st = firn_engine__read_ready(x); /* an open range keeps the state it began with */
-    return st == FIRN_OK ? handler_of(x->cmd)(x) : st;
+    return st == FIRN_OK ? firn_engine__handler(x->cmd)(x) : st;
 }
 
 /* A status that no handler has answered itself. */
@@ -112,10 +107,12 @@ static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t ma
     firn_engine__group_reset(&x->e->group);
     if (st == FIRN_AGAIN)
         return park(x, mark);
-    if (st != FIRN_OK && st != FIRN_INVALID)
+    if (st != FIRN_OK && st != FIRN_INVALID) {
+        x->out->buf.len = mark; /* some of the reply may have been made */
         answer_failure(x, st);
-    else if (x->out->buf.len == mark && !x->out->failed)
+    } else if (x->out->buf.len == mark && !x->out->failed) {
         firn_reply_error(x->out, "ERR internal error: '%s' made no reply", x->cmd->name);
+    }
     if (x->gated) {
         firn_conn_gate(s->c, &x->gate);
         firn_engine__want_gate(x->db, x->gate.slot);
@@ -138,6 +135,12 @@ enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct
         firn_conn_close(c, true);
         return FIRN_EXEC_DONE;
     }
+    if (s->queue.on && firn_engine__captures(s, cmd)) {
+        firn_engine__enqueue(s, argc, argv);
+        if (!firn_conn_command(c)->own)
+            firn_engine__ahead_executed(s);
+        return FIRN_EXEC_DONE;
+    }
     struct firn_eval x = {
         .e = e,
         .db = e->db,
@@ -157,6 +160,7 @@ enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct
         s->wait.kind = FIRN_WAIT_FETCH;
         return FIRN_EXEC_PARK;
     }
+    s->queue.ending = s->queue.on && firn_engine__handler(cmd) == firn_engine__cmd_exec;
     enum firn_status st = firn_engine__run(&x);
     enum firn_exec r = finish(&x, st, mark);
     firn_view_unref(x.held);

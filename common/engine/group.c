@@ -29,7 +29,14 @@ enum firn_status firn_engine__group_add(struct firn_group *g, const struct firn_
     }
     g->n++;
     g->bytes += firn_record_size(mine);
+    g->ranges += mine->kind == FIRN_RECORD_RANGEDEL;
     return FIRN_OK;
+}
+
+/* A range's or channel's name is no key. */
+static bool is_point(const struct firn_record *r)
+{
+    return r->kind == FIRN_RECORD_PUT || r->kind == FIRN_RECORD_DEL;
 }
 
 /* The slot that holds the key, or the free one where it belongs. */
@@ -55,11 +62,9 @@ static enum firn_status index_catch_up(struct firn_group *g)
         g->slots = slots;
         g->indexed = 0;
     }
-    for (; g->indexed < g->n; g->indexed++) {
-        const struct firn_record *r = &g->rec[g->indexed];
-        if (r->kind != FIRN_RECORD_PUBLISH) /* a channel's name is no key */
-            *slot_of(g, r->key) = (uint32_t)(g->indexed + 1);
-    }
+    for (; g->indexed < g->n; g->indexed++)
+        if (is_point(&g->rec[g->indexed]))
+            *slot_of(g, g->rec[g->indexed].key) = (uint32_t)(g->indexed + 1);
     return FIRN_OK;
 }
 
@@ -80,9 +85,23 @@ enum firn_status firn_engine__group_find(struct firn_group *g, struct firn_slice
     return FIRN_OK;
 }
 
+void firn_engine__group_truncate(struct firn_group *g, size_t n)
+{
+    FIRN_ASSERT(n <= g->n);
+    for (size_t i = n; i < g->n; i++) {
+        g->bytes -= firn_record_size(&g->rec[i]);
+        g->ranges -= g->rec[i].kind == FIRN_RECORD_RANGEDEL;
+    }
+    g->n = n;
+    if (g->indexed > n) { /* what was the newest of its key before is found anew */
+        memset(g->slot, 0, g->slots * sizeof *g->slot);
+        g->indexed = 0;
+    }
+}
+
 void firn_engine__group_reset(struct firn_group *g)
 {
-    if (g->n == 0)
+    if (g->n == 0 && !g->arena.head)
         return;
     firn_arena_clear(&g->arena);
     if (g->cap > KEEP_RECORDS) {
@@ -97,7 +116,7 @@ void firn_engine__group_reset(struct firn_group *g)
     } else if (g->indexed) {
         memset(g->slot, 0, g->slots * sizeof *g->slot);
     }
-    g->n = g->indexed = g->bytes = 0;
+    g->n = g->indexed = g->bytes = g->ranges = 0;
 }
 
 void firn_engine__group_free(struct firn_group *g)

@@ -1,6 +1,7 @@
-/* The writes of one command, gathered while it is evaluated and handed to the role as one atomic
- * group. Later steps of the same command see earlier ones through firn_engine__group_find. One per
- * engine: evaluation is a single step, so no two commands ever gather at once. */
+/* The writes of one command, or of the commands of one transaction, gathered while they are
+ * evaluated and handed to the role as one atomic group. Later steps see earlier ones through
+ * firn_engine__group_find. One per engine: evaluation is a single step, so no two ever gather at
+ * once. */
 #ifndef FIRN_ENGINE_GROUP_PRIV_H
 #define FIRN_ENGINE_GROUP_PRIV_H
 
@@ -13,6 +14,7 @@ struct firn_group {
     struct firn_record *rec;
     size_t n, cap;
     size_t bytes;   /* encoded size of the records */
+    size_t ranges;  /* RANGEDEL records among them */
     uint32_t *slot; /* open addressing: index + 1 of the newest record of a key, 0 = free */
     size_t slots;   /* a power of two, or 0 */
     size_t indexed; /* records that are in the index */
@@ -22,10 +24,12 @@ struct firn_group {
  */
 enum firn_status firn_engine__group_add(struct firn_group *g,
                                         const struct firn_record *r) FIRN_MUST_USE;
-/* The newest record of this internal key in *out: OK or ABSENT. Range deletes are not looked at.
- * LIMIT: memory. Amortised O(1). */
+/* The newest PUT or DEL of this internal key in *out: OK or ABSENT. Range deletes are not looked
+ * at. LIMIT: memory. Amortised O(1). */
 enum firn_status firn_engine__group_find(struct firn_group *g, struct firn_slice key,
                                          const struct firn_record **out) FIRN_MUST_USE;
+/* Forget the records from the n-th on: the step that added them failed. O(g->n). */
+void firn_engine__group_truncate(struct firn_group *g, size_t n);
 /* Forget the records; keeps a moderate amount of memory for the next command. */
 void firn_engine__group_reset(struct firn_group *g);
 void firn_engine__group_free(struct firn_group *g);

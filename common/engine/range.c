@@ -1,6 +1,7 @@
 /* Ordered walks over live keys for SCAN, KEYS, DBSIZE, KV.RANGE …: one moment of the database (a
  * view and a seqno) from the first entry to the last, over as many parks as it takes. */
 #include "engine/engine_priv.h"
+#include "engine/tx_priv.h"
 
 #define STEPS_PER_TURN 4096 /* entries looked at before the loop gets its turn */
 #define LONG_WALK_SHARE 8   /* of pin-ttl: walks that last longer are kept by a pin */
@@ -30,15 +31,19 @@ static enum firn_status put_bounds(struct firn_range *r, const struct firn_range
 enum firn_status firn_engine__range_open(struct firn_eval *x, const struct firn_range_bounds *b)
 {
     struct firn_range *r = &x->s->range;
+    enum firn_status st = firn_engine__tx_show(x);
+    if (st != FIRN_OK)
+        return st;
     struct firn_iter_options o = {
         .reverse = b->reverse,
         .keys_only = b->keys_only,
-        /* later writes must not show up half-way, so never "all" */
-        .max_seqno = x->max_seqno < x->db->applied_seqno ? x->max_seqno : x->db->applied_seqno,
+        .max_seqno = x->max_seqno,
         .now_ms = firn_engine__now(x),
     };
+    if (!x->tx && o.max_seqno > x->db->applied_seqno)
+        o.max_seqno = x->db->applied_seqno; /* later writes must not show up half-way */
     firn_engine__range_close(x->s);
-    enum firn_status st = put_bounds(r, b, &o);
+    st = put_bounds(r, b, &o);
     if (st == FIRN_OK)
         st = firn_iter_create(x->view, &x->s->read, &o, &r->iter);
     if (st == FIRN_OK) {
@@ -94,7 +99,7 @@ enum firn_status firn_engine__range_lost(struct firn_eval *x)
 enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out)
 {
     struct firn_range *r = &x->s->range;
-    if (++r->steps > STEPS_PER_TURN) {
+    if (++r->steps > STEPS_PER_TURN && !x->tx) {
         r->steps = 0;
         x->s->pin_wanted = needs_pin(x);
         struct firn_wait w = {.kind = FIRN_WAIT_TURN};

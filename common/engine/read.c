@@ -1,5 +1,6 @@
 /* Reads: the state they are served from (I6), values of keys, fetches. */
 #include "engine/engine_priv.h"
+#include "engine/tx_priv.h"
 
 /* ---- freshness */
 
@@ -69,10 +70,13 @@ enum firn_status firn_engine__read_ready(struct firn_eval *x)
 {
     struct firn_db *db = x->db;
     struct firn_session *s = x->s;
-    if (x->durable && s->wrote_gate > db->durable_gate && !db->fenced) {
+    if (x->tx)
+        return FIRN_OK; /* its transaction chose the state */
+    uint64_t must_see = s->watcher.gate > s->wrote_gate ? s->watcher.gate : s->wrote_gate;
+    if (x->durable && must_see > db->durable_gate && !db->fenced) {
         struct firn_wait w = {
             .kind = FIRN_WAIT_OWN,
-            .gate = s->wrote_gate,
+            .gate = must_see,
             .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
         };
         return firn_engine__await(x, &w);
@@ -105,14 +109,20 @@ enum firn_status firn_engine__key(struct firn_eval *x, struct firn_slice user,
     return FIRN_OK;
 }
 
-/* What an earlier step of this command did to the key: OK, ABSENT (deleted), AGAIN (nothing). */
+/* What an earlier step of this command, or of its transaction, did to the key: OK, ABSENT
+ * (deleted), AGAIN (nothing). */
 static enum firn_status get_from_group(struct firn_eval *x, struct firn_slice key,
                                        struct firn_entry *out)
 {
+    const struct firn_group *g = &x->e->group;
     const struct firn_record *r;
     enum firn_status st = firn_engine__group_find(&x->e->group, key, &r);
+    if (st == FIRN_ABSENT)
+        return FIRN_AGAIN;
+    if (st == FIRN_OK && g->ranges && (size_t)(r - g->rec) < x->group_from)
+        return FIRN_AGAIN; /* a range delete may have come after it: the view knows */
     if (st != FIRN_OK)
-        return st == FIRN_ABSENT ? FIRN_AGAIN : st;
+        return st;
     if (r->kind != FIRN_RECORD_PUT)
         return FIRN_ABSENT;
     *out =
@@ -129,7 +139,11 @@ enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
         return st;
     if (x->e->group.n) {
         st = get_from_group(x, key, out);
-        if (st != FIRN_AGAIN)
+        if (st == FIRN_AGAIN)
+            st = x->e->group.ranges ? firn_engine__tx_show(x) : FIRN_OK;
+        else
+            return st;
+        if (st != FIRN_OK)
             return st;
     }
     st = firn_view_get(x->view, &x->s->read, key, x->max_seqno, out);
@@ -142,8 +156,10 @@ enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
 
 enum firn_status firn_engine__gather(struct firn_eval *x, size_t first, size_t step, size_t n)
 {
-    enum firn_status worst = FIRN_OK;
+    enum firn_status worst = x->e->group.ranges ? firn_engine__tx_show(x) : FIRN_OK;
     struct firn_entry ignored;
+    if (worst != FIRN_OK)
+        return worst;
     for (size_t i = 0; i < n; i++) {
         struct firn_slice key;
         enum firn_status st = firn_engine__key(x, x->argv[first + i * step], &key);

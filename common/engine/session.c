@@ -16,6 +16,7 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     firn_list_init(&s->range.hold.link);
     firn_list_init(&s->ahead_link);
     firn_engine__subs_init(&s->subs);
+    firn_list_init(&s->watcher.keys);
     firn_read_init(&s->read, e->db->lsm);
     firn_read_init(&s->ahead, e->db->lsm);
     firn_buf_init(&s->range.bounds, 2 * (FIRN_KEY_MAX + 1));
@@ -42,6 +43,8 @@ void firn_engine__session_done(struct firn_session *s)
     s->pin_wanted = false;
     s->draw = 0;
     s->commits_done = 0;
+    if (s->queue.ending)
+        firn_engine__transaction_end(s);
     if (s->commit) {
         if (s->commit->done)
             firn_free(s->commit);
@@ -59,6 +62,7 @@ void firn_engine__session_close(void *engine, struct firn_conn *c)
         return;
     firn_engine__session_done(s);
     firn_engine__unsubscribe_all(s);
+    firn_engine__transaction_end(s);
     firn_read_clear(&s->ahead);
     firn_list_remove(&s->ahead_link);
     firn_list_remove(&s->link);
@@ -76,6 +80,7 @@ void firn_engine__session_reset(void *engine, struct firn_conn *c)
     if (!s)
         return;
     s->ack_chosen = s->freshness_chosen = false;
+    firn_engine__transaction_end(s);
     firn_engine__unsubscribe_all(s);
 }
 
@@ -89,8 +94,12 @@ void firn_engine__session_describe(void *engine, struct firn_conn *c,
     out->sub = s->subs.n[FIRN_TOPIC_CHANNEL];
     out->psub = s->subs.n[FIRN_TOPIC_PATTERN];
     out->ssub = s->subs.n[FIRN_TOPIC_SHARD];
-    if (out->sub || out->psub || out->ssub)
-        out->flags = "P";
+    out->multi = s->queue.on ? (int)s->queue.n : -1;
+    out->multi_bytes = firn_engine__queue_bytes(&s->queue);
+    out->watch = s->watcher.n;
+    static const char *const flags[] = {"", "P", "x", "Px", "d", "Pd", "xd", "Pxd"};
+    out->flags =
+        flags[(out->sub || out->psub || out->ssub) + 2 * s->queue.on + 4 * s->watcher.touched];
 }
 
 int firn_engine__ack(const struct firn_session *s)

@@ -2,6 +2,7 @@
  * firn_engine_advance and, while any of them has a deadline, a timer look through them. Waking one
  * only means that it is evaluated anew: whether it can really go on is decided there. */
 #include "engine/engine_priv.h"
+#include "engine/tx_priv.h"
 
 static bool token_reached(const struct firn_db *db, struct firn_place place)
 {
@@ -35,7 +36,8 @@ void firn_engine__want_gate(struct firn_db *db, uint64_t gate)
 
 enum firn_status firn_engine__await(struct firn_eval *x, const struct firn_wait *w)
 {
-    if (w->deadline_ns && firn_boot_ns(x->db->env) >= w->deadline_ns)
+    if ((w->deadline_ns && firn_boot_ns(x->db->env) >= w->deadline_ns) ||
+        firn_engine__tx_running(x))
         return timed_out(x, w->kind);
     if (w->kind == FIRN_WAIT_OWN)
         firn_engine__want_gate(x->db, w->gate);

@@ -1,25 +1,25 @@
 /* Writes: admission, records, what a reply waits for; and commands that in the end write nothing.
  */
 #include "engine/engine_priv.h"
+#include "engine/tx_priv.h"
 
 /* ---- may it be written now */
 
-static enum firn_status refuse_readonly(struct firn_eval *x)
+enum firn_status firn_engine__refuse_readonly(struct firn_engine *e, struct firn_reply *out)
 {
-    const struct firn_db *db = x->db;
+    const struct firn_db *db = e->db;
     const char *who = db->writable
                           ? "a newer writer serves this database, or this one is going down"
                           : "You can't write against a read only replica";
-    x->e->stat.readonly++;
+    e->stat.readonly++;
     if (db->writer_addr[0])
-        firn_reply_error(x->out, "READONLY %s; the writer is at %s", who, db->writer_addr);
+        firn_reply_error(out, "READONLY %s; the writer is at %s", who, db->writer_addr);
     else
-        firn_reply_error(x->out, "READONLY %s.", who);
+        firn_reply_error(out, "READONLY %s.", who);
     return FIRN_INVALID;
 }
 
-/* An upper bound of what the arguments can become as records. */
-static size_t bytes_of_args(const struct firn_eval *x)
+size_t firn_engine__bytes_of_args(const struct firn_eval *x)
 {
     size_t bytes = 0;
     for (size_t i = 1; i < x->argc; i++)
@@ -27,17 +27,18 @@ static size_t bytes_of_args(const struct firn_eval *x)
     return bytes;
 }
 
-enum firn_status firn_engine__write_ready(struct firn_eval *x)
+enum firn_status firn_engine__write_ready(struct firn_eval *x, size_t bytes)
 {
     struct firn_db *db = x->db;
+    if (x->tx)
+        return FIRN_OK; /* its transaction was admitted */
     if (!db->writable || db->fenced)
-        return refuse_readonly(x);
-    size_t bytes = bytes_of_args(x);
+        return firn_engine__refuse_readonly(x->e, x->out);
     switch (db->vt->admit(db, bytes)) {
     case FIRN_ADMIT_OK:
         break;
     case FIRN_ADMIT_FENCED:
-        return refuse_readonly(x);
+        return firn_engine__refuse_readonly(x->e, x->out);
     case FIRN_ADMIT_BUSY:
         x->e->stat.busy++;
         firn_reply_error(x->out, "KVBUSY %s; nothing was applied, it is safe to retry",
@@ -77,6 +78,8 @@ enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_recor
                                   uint64_t *slot, uint64_t *seqno)
 {
     enum firn_status st = e->db->vt->apply(e->db, rec, n, slot, seqno);
+    if (st == FIRN_OK && e->watches.keys.len)
+        firn_engine__watch_touch(&e->watches, rec, n);
     for (size_t i = 0; st == FIRN_OK && e->expirer.on && i < n; i++)
         firn_engine__expirer_note(e, &rec[i]);
     return st;
@@ -106,6 +109,17 @@ static enum firn_status apply(struct firn_eval *x, const struct firn_record *rec
     return FIRN_OK;
 }
 
+enum firn_status firn_engine__record(struct firn_eval *x, const struct firn_record *r)
+{
+    return x->tx ? firn_engine__tx_add(x, r, true) : apply(x, r, 1);
+}
+
+/* Add to the group, the value borrowed. */
+static enum firn_status gather_record(struct firn_eval *x, const struct firn_record *r)
+{
+    return x->tx ? firn_engine__tx_add(x, r, false) : firn_engine__group_add(&x->e->group, r);
+}
+
 /* The record of a put. Its key lies in e->key. */
 static enum firn_status make_put(struct firn_eval *x, struct firn_slice user,
                                  struct firn_slice value, uint64_t expiry_ms, enum firn_event event,
@@ -131,7 +145,7 @@ enum firn_status firn_engine__put(struct firn_eval *x, struct firn_slice user,
 {
     struct firn_record r;
     enum firn_status st = make_put(x, user, value, expiry_ms, event, &r);
-    return st == FIRN_OK ? apply(x, &r, 1) : st;
+    return st == FIRN_OK ? firn_engine__record(x, &r) : st;
 }
 
 static enum firn_status make_del(struct firn_eval *x, struct firn_slice user, enum firn_event event,
@@ -146,7 +160,7 @@ enum firn_status firn_engine__del(struct firn_eval *x, struct firn_slice user,
 {
     struct firn_record r;
     enum firn_status st = make_del(x, user, event, &r);
-    return st == FIRN_OK ? apply(x, &r, 1) : st;
+    return st == FIRN_OK ? firn_engine__record(x, &r) : st;
 }
 
 enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice user,
@@ -155,7 +169,7 @@ enum firn_status firn_engine__group_put(struct firn_eval *x, struct firn_slice u
 {
     struct firn_record r;
     enum firn_status st = make_put(x, user, value, expiry_ms, event, &r);
-    return st == FIRN_OK ? firn_engine__group_add(&x->e->group, &r) : st;
+    return st == FIRN_OK ? gather_record(x, &r) : st;
 }
 
 enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice user,
@@ -163,7 +177,19 @@ enum firn_status firn_engine__group_del(struct firn_eval *x, struct firn_slice u
 {
     struct firn_record r;
     enum firn_status st = make_del(x, user, event, &r);
-    return st == FIRN_OK ? firn_engine__group_add(&x->e->group, &r) : st;
+    return st == FIRN_OK ? gather_record(x, &r) : st;
+}
+
+enum firn_status firn_engine__check_group(struct firn_eval *x, size_t n, size_t bytes)
+{
+    bytes += 2 * FIRN_RECORD_OVERHEAD; /* the group's marks */
+    if (bytes <= x->db->settings->batch_bytes_max)
+        return FIRN_OK;
+    firn_reply_error(x->out,
+                     "ERR %zu records of %zu bytes are more than batch-bytes-max (%llu) takes; "
+                     "nothing was applied",
+                     n, bytes, (unsigned long long)x->db->settings->batch_bytes_max);
+    return FIRN_INVALID;
 }
 
 static enum firn_status make_publish(struct firn_eval *x, struct firn_slice channel,
@@ -185,30 +211,17 @@ enum firn_status firn_engine__publish(struct firn_eval *x, struct firn_slice cha
 {
     struct firn_record r;
     enum firn_status st = make_publish(x, channel, message, event, &r);
-    return st == FIRN_OK ? apply(x, &r, 1) : st;
-}
-
-enum firn_status firn_engine__group_publish(struct firn_eval *x, struct firn_slice channel,
-                                            struct firn_slice message, enum firn_event event)
-{
-    struct firn_record r;
-    enum firn_status st = make_publish(x, channel, message, event, &r);
-    return st == FIRN_OK ? firn_engine__group_add(&x->e->group, &r) : st;
+    return st == FIRN_OK ? firn_engine__record(x, &r) : st;
 }
 
 enum firn_status firn_engine__commit(struct firn_eval *x)
 {
     const struct firn_group *g = &x->e->group;
     FIRN_ASSERT(g->n > 0);
-    size_t bytes = g->bytes + 2 * FIRN_RECORD_OVERHEAD; /* the group's marks */
-    if (bytes > x->db->settings->batch_bytes_max) {
-        firn_reply_error(x->out,
-                         "ERR %zu records of %zu bytes are more than batch-bytes-max (%llu) takes; "
-                         "nothing was applied",
-                         g->n, bytes, (unsigned long long)x->db->settings->batch_bytes_max);
-        return FIRN_INVALID;
-    }
-    return apply(x, g->rec, g->n);
+    if (x->tx)
+        return FIRN_OK; /* with all the others of its transaction */
+    enum firn_status st = firn_engine__check_group(x, g->n, g->bytes);
+    return st == FIRN_OK ? apply(x, g->rec, g->n) : st;
 }
 
 enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice start,
@@ -216,7 +229,7 @@ enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice s
 {
     struct firn_record r = {
         .kind = FIRN_RECORD_RANGEDEL, .event = FIRN_EVENT_NONE, .key = start, .end_key = end};
-    return apply(x, &r, 1);
+    return firn_engine__record(x, &r);
 }
 
 /* ---- nothing to write */
@@ -224,6 +237,8 @@ enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice s
 enum firn_status firn_engine__noop(struct firn_eval *x)
 {
     struct firn_db *db = x->db;
+    if (x->tx)
+        return FIRN_OK; /* decided for the transaction as a whole */
     if (!x->durable) {
         enum firn_status st = firn_engine__fresh_ready(x);
         if (st == FIRN_OK)

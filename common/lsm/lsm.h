@@ -68,7 +68,8 @@ struct firn_read {
     unsigned gets;  /* GETs it waited for */
     uint64_t fetched_bytes;
     unsigned blocks_hit, tables_looked, filters_absent, memtables_looked;
-    bool explain; /* keep steps; set after init */
+    bool explain; /* keep steps; set after init or clear */
+    bool keep;    /* iterators leave what they have passed pinned; set after init or clear */
     struct firn_read_step *step;
     unsigned nsteps;
     /* private */

@@ -86,6 +86,8 @@ static void unpin_at(struct firn_read *r, size_t i)
 
 void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to, bool meta)
 {
+    if (r->keep)
+        return;
     for (size_t i = r->npins; i-- > 0;) {
         const struct firn_cache_entry *e = r->pin[i];
         if (e->table_id != table_id)

@@ -91,6 +91,10 @@ static void view_free(struct firn_view *v)
 {
     for (size_t i = 0; i < v->nmemtables; i++)
         firn_memtable_unref(v->memtable[i]);
+    if (v->base) { /* the rest is its */
+        v->manifest = NULL;
+        v->nl0 = v->nparts = 0;
+    }
     for (size_t i = 0; i < v->nl0; i++)
         firn_handle_unref(v->l0[i].handle);
     for (size_t p = 0; p < v->nparts; p++)
@@ -134,6 +138,32 @@ enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *ma
     return st;
 }
 
+enum firn_status firn_view_overlay(struct firn_view *base, struct firn_memtable *top,
+                                   struct firn_view **out)
+{
+    struct firn_view *v = firn_malloc(sizeof *v);
+    if (!v)
+        return FIRN_LIMIT;
+    *v = *base;
+    v->refs = 1;
+    v->arena = (struct firn_arena){.chunk_bytes = ARENA_CHUNK_BYTES};
+    v->memtable = array(v, base->nmemtables + 1, sizeof *v->memtable);
+    if (!v->memtable) {
+        firn_free(v);
+        return FIRN_LIMIT;
+    }
+    v->memtable[0] = top;
+    for (size_t i = 0; i < base->nmemtables; i++)
+        v->memtable[i + 1] = base->memtable[i];
+    v->nmemtables = base->nmemtables + 1;
+    for (size_t i = 0; i < v->nmemtables; i++)
+        firn_memtable_ref(v->memtable[i]);
+    firn_view_ref(base);
+    v->base = base;
+    *out = v;
+    return FIRN_OK;
+}
+
 void firn_view_ref(struct firn_view *v)
 {
     v->refs++;
@@ -141,8 +171,11 @@ void firn_view_ref(struct firn_view *v)
 
 void firn_view_unref(struct firn_view *v)
 {
-    if (v && --v->refs == 0)
+    while (v && --v->refs == 0) {
+        struct firn_view *base = v->base;
         view_free(v);
+        v = base;
+    }
 }
 
 struct firn_manifest *firn_view_manifest(const struct firn_view *v)

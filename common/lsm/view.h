@@ -17,6 +17,10 @@ struct firn_view;
 enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *manifest,
                                   struct firn_memtable *const *memtables, size_t nmemtables,
                                   struct firn_view **out, struct firn_err *err) FIRN_MUST_USE;
+/* A view of `top` over everything of `base`, which it references like top: what is not in the log
+ * yet over what is. Inserts into top show up in it. FIRN_LIMIT (memory). O(memtables). */
+enum firn_status firn_view_overlay(struct firn_view *base, struct firn_memtable *top,
+                                   struct firn_view **out) FIRN_MUST_USE;
 void firn_view_ref(struct firn_view *v);
 void firn_view_unref(struct firn_view *v);                           /* NULL-safe */
 struct firn_manifest *firn_view_manifest(const struct firn_view *v); /* borrowed; NULL = none */

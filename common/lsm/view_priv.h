@@ -28,6 +28,7 @@ struct firn_view_part {
 struct firn_view {
     unsigned refs;
     struct firn_lsm *lsm;
+    struct firn_view *base;          /* of an overlay, referenced: tables and manifest are its */
     struct firn_manifest *manifest;  /* referenced; NULL = no tables */
     struct firn_arena arena;         /* of the arrays */
     struct firn_memtable **memtable; /* newest first, referenced */

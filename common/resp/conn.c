@@ -111,7 +111,7 @@ bool firn_conn__runnable(const struct firn_conn *c)
 static size_t bytes_held(const struct firn_conn *c)
 {
     return sizeof *c + c->query.cap + c->out.buf.cap + firn_parser_bytes(&c->parser) +
-           c->held.cap * sizeof *c->held.at;
+           c->held.cap * sizeof *c->held.at + c->charged_bytes;
 }
 
 void firn_conn__settle(struct firn_conn *c)
@@ -138,7 +138,7 @@ static enum firn_exec rejected(struct firn_conn *c, struct firn_command_entry *e
     if (e)
         e->stat.rejected++;
     if (h->rejected)
-        h->rejected(h->arg, c);
+        h->rejected(h->arg, c, e);
     return FIRN_EXEC_DONE;
 }
 
@@ -457,6 +457,16 @@ void firn_conn_set_subscriber(struct firn_conn *c, bool on)
 void firn_conn_answers_by_push(struct firn_conn *c)
 {
     c->pushing = true;
+}
+
+size_t firn_conn_mark(const struct firn_conn *c)
+{
+    return c->mark;
+}
+
+void firn_conn_charge(struct firn_conn *c, size_t bytes)
+{
+    c->charged_bytes = bytes;
 }
 
 void **firn_conn_session(struct firn_conn *c)

@@ -39,16 +39,18 @@ static enum firn_status describe_line(struct firn_conn *c, uint64_t now_ns, stru
     return firn_buf_printf(
         out,
         "id=%llu addr=%s laddr=%s fd=-1 name=%s age=%llu idle=%llu flags=%.*s db=%u sub=%u psub=%u "
-        "ssub=%u multi=%d watch=%u qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=%zu rbp=%zu "
+        "ssub=%u multi=%d watch=%u qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu "
+        "rbp=%zu "
         "obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u "
         "lib-name=%s lib-ver=%s\n",
         (unsigned long long)c->id, c->peer, c->local, c->name ? c->name : "",
         (unsigned long long)((now_ns - c->created_ns) / FIRN_SEC),
         (unsigned long long)((now_ns - c->active_ns) / FIRN_SEC), (int)n, flags, c->db, d.sub,
         d.psub, d.ssub, d.multi, d.watch, unread, c->query.cap - c->query.len,
-        firn_parser_bytes(&c->parser), c->out.buf.cap, c->out.buf.cap, c->out.buf.len - c->sent,
-        c->out.buf.cap, c->accounted_bytes, c->blocked ? "rw" : "r", c->cmd ? c->cmd->name : "NULL",
-        c->out.resp, c->lib_name ? c->lib_name : "", c->lib_ver ? c->lib_ver : "");
+        firn_parser_bytes(&c->parser), d.multi_bytes, c->out.buf.cap, c->out.buf.cap,
+        c->out.buf.len - c->sent, c->out.buf.cap, c->accounted_bytes, c->blocked ? "rw" : "r",
+        c->cmd ? c->cmd->name : "NULL", c->out.resp, c->lib_name ? c->lib_name : "",
+        c->lib_ver ? c->lib_ver : "");
 }
 
 enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PUBSUB, TYPE_NONE, TYPE_UNKNOWN };

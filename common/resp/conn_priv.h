@@ -70,6 +70,7 @@ struct firn_conn {
 
     uint64_t created_ns, active_ns, closing_ns;
     size_t accounted_bytes;
+    size_t charged_bytes; /* firn_conn_charge */
     void *session;
     char *name, *lib_name, *lib_ver; /* NULL = none */
     enum firn_conn_closing closing;

@@ -18,9 +18,10 @@ enum firn_exec {
 struct firn_conn_describe {
     unsigned sub, psub, ssub; /* subscriptions */
     int multi;                /* commands queued, -1 = not in MULTI */
-    unsigned watch;
-    const char
-        *flags; /* letters besides N and P: "x" in MULTI, "P" pub/sub, "O" monitor; NULL = none */
+    size_t multi_bytes;       /* memory of those commands */
+    unsigned watch;           /* keys */
+    const char *flags; /* letters: "x" in MULTI, "d" a watched key was changed, "P" pub/sub, "O"
+                          monitor; NULL = none */
 };
 
 /* A command that was parsed and is not executed yet. */
@@ -50,8 +51,8 @@ struct firn_handler {
      * the memory loaded that they will touch. Some may never be executed, or later, or anew. */
     void (*prefetch)(void *arg, struct firn_conn *c, const struct firn_upcoming *command, size_t n);
     /* A command was refused before exec: unknown, arity, NOAUTH, LOADING (a MULTI is spoilt by it).
-     */
-    void (*rejected)(void *arg, struct firn_conn *c);
+     * The error lies in the reply buffer from firn_conn_mark on. e: the command; NULL = unknown. */
+    void (*rejected)(void *arg, struct firn_conn *c, const struct firn_command_entry *e);
     /* RESET: give up MULTI, WATCH, subscriptions, per-connection choices. */
     void (*reset)(void *arg, struct firn_conn *c);
     void (*describe)(void *arg, struct firn_conn *c, struct firn_conn_describe *out);

@@ -122,6 +122,53 @@ static void walks_go_on_over_parks(void **state)
     EXPECT_START(c, "$8\r\nkey:");
 }
 
+/* Everything that a transaction looks at comes in the round trips of one read; what it does beside
+ * data it does once, however often it was evaluated. */
+static void transactions_are_evaluated_anew_as_a_whole(void **state)
+{
+    (void)state;
+    struct client *d = fixture_connect(&f);
+    static const char *const lines[] = {
+        "MULTI",       "CLIENT SETNAME once", "INCR key:0010", "GET key:0399",
+        "SELECT 1",    "GET key:0399",        "SELECT 0",      "SET n 1",
+        "DEL key:0200"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        client_send(c, lines[i]);
+        EXPECT_START(c, i ? "+QUEUED" : "+OK");
+    }
+    CALL(c, "EXEC", "");
+    CALL(d, "SET key:0010 41", "+OK\r\n");
+    CALL(d, "CLIENT LIST ID 1 2 TYPE", "-ERR Invalid client ID\r\n");
+    assert_int_equal(f.applies, 1);
+    firn_fake_run_for(v.w, 2 * LATENCY + FIRN_MS);
+    EXPECT(c, "*8\r\n+OK\r\n:42\r\n$3\r\n399\r\n+OK\r\n$-1\r\n+OK\r\n+OK\r\n:1\r\n");
+    assert_int_equal(f.applies, 2);
+    CALL(c, "WATCH key:0001", "");
+    firn_fake_run_for(v.w, 2 * LATENCY);
+    EXPECT(c, "+OK\r\n");
+}
+
+/* A walk inside of a transaction gets further with every fetch, and is one moment with the rest. */
+static void walks_in_transactions_make_progress(void **state)
+{
+    (void)state;
+    struct client *d = fixture_connect(&f);
+    static const char *const lines[] = {
+        "MULTI",        "SET key:0000a x", "KV.DELRANGE key:0001 key:0301",
+        "DBSIZE",       "INCR key:0399",   "KV.RANGE key:0000 key:0302",
+        "KEYS key:039*"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        client_send(c, lines[i]);
+        EXPECT_START(c, i ? "+QUEUED" : "+OK");
+    }
+    CALL(c, "EXEC", "");
+    CALL(d, "SET other 1", "+OK\r\n");
+    firn_fake_run_for(v.w, 60 * LATENCY);
+    EXPECT_START(
+        c, "*6\r\n+OK\r\n+OK\r\n:102\r\n:400\r\n*2\r\n$-1\r\n*6\r\n$8\r\nkey:0000\r\n$1\r\n0\r\n"
+           "$9\r\nkey:0000a\r\n$1\r\nx\r\n$8\r\nkey:0301\r\n$3\r\n301\r\n*10\r\n");
+}
+
 static void delete_tables(void)
 {
     const char *name;
@@ -219,6 +266,8 @@ int main(void)
         TEST(pipelines_are_fetched_ahead),
         TEST(parked_write_is_evaluated_anew),
         TEST(walks_go_on_over_parks),
+        TEST(transactions_are_evaluated_anew_as_a_whole),
+        TEST(walks_in_transactions_make_progress),
         TEST(missing_object_is_looked_for_in_a_new_view),
         TEST(missing_object_that_is_still_named_is_damage),
         TEST(unreachable_store_ends_in_time),

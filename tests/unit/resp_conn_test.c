@@ -94,10 +94,11 @@ static void on_lookahead(void *arg, struct firn_conn *c, const struct firn_comma
     note("ahead", argc, argv);
 }
 
-static void on_rejected(void *arg, struct firn_conn *c)
+static void on_rejected(void *arg, struct firn_conn *c, const struct firn_command_entry *e)
 {
     (void)arg;
     (void)c;
+    (void)e;
     t.rejected++;
 }
 
