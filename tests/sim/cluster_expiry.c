@@ -96,15 +96,10 @@ static void bad(const struct sim *x, const char *what, struct firn_slice key, ui
 /* What is known of a key of these clients; NULL for others. */
 static struct sim_value *value_of(struct sim_expiry *s, struct firn_slice key)
 {
-    char text[32];
-    unsigned client, k;
-    if (key.len < 2 || key.len >= sizeof text || key.data[1] != 'e')
+    if (key.len != 5 || key.data[1] != 'e' || key.data[3] != ':') /* namespace, "e3:1" */
         return NULL;
-    memcpy(text, key.data + 1, key.len - 1);
-    text[key.len - 1] = '\0';
-    return sscanf(text, "e%u:%u", &client, &k) == 2 && client < CLIENTS && k < SIM_EXPIRING
-               ? &s->value[client][k]
-               : NULL;
+    unsigned client = key.data[2] - (unsigned)'0', k = key.data[4] - (unsigned)'0';
+    return client < CLIENTS && k < SIM_EXPIRING ? &s->value[client][k] : NULL;
 }
 
 static void take_record(struct sim *x, const struct firn_batch_header *h,
