@@ -293,10 +293,12 @@ static bool reload(void *arg, struct firn_manifest *m)
     return true;
 }
 
+/* An epoch ended: the newest manifest names the writer that clients are to go to now. */
 static void sealed(void *arg, struct firn_place at)
 {
     struct firn_reader *r = arg;
     firn_seals_note(&r->seals, at);
+    read_for_view(r);
 }
 
 static bool wants_place(const struct firn_reader *r)

@@ -17,9 +17,31 @@ static void serving(void *arg, uint16_t port)
     firn_main_serving(arg, port);
 }
 
+static enum firn_status begin(struct firn_main *m);
+
+/* Fenced where standbys are wanted: go on as one. */
+static void stand_by(void *arg)
+{
+    struct firn_main *m = arg;
+    firn_writer_free(m->core);
+    m->core = NULL;
+    m->settings.standby = true;
+    if (begin(m) != FIRN_OK) {
+        firn_main_complain(m, "out of memory");
+        firn_main_quit(m, FIRN_EXIT_FAILED);
+    }
+}
+
+static struct firn_defer stand_by_defer = {.fn = stand_by};
+
 static void ended(void *arg, enum firn_writer_end how, const struct firn_err *err)
 {
     struct firn_main *m = arg;
+    if (how == FIRN_WRITER_FENCED && m->settings.heartbeat_ns && !m->stopping) {
+        stand_by_defer.arg = m;
+        firn_defer(m->env, &stand_by_defer);
+        return;
+    }
     static const int status[] = {
         [FIRN_WRITER_STOPPED] = 0,
         [FIRN_WRITER_FENCED] = FIRN_EXIT_FENCED,
@@ -30,6 +52,19 @@ static void ended(void *arg, enum firn_writer_end how, const struct firn_err *er
     firn_main_quit(m, status[how]);
 }
 
+static enum firn_status begin(struct firn_main *m)
+{
+    struct firn_writer_user u = {
+        .serving = serving, .ended = ended, .host_info = firn_main_info, .arg = m};
+    struct firn_writer *w = NULL;
+    enum firn_status s = firn_writer_create(m->env, m->store, &m->settings, &m->obs, &u, &w);
+    if (s != FIRN_OK)
+        return s;
+    m->core = w;
+    firn_writer_start(w);
+    return FIRN_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct firn_main m = {
@@ -37,18 +72,13 @@ int main(int argc, char **argv)
     int status = firn_main_init(&m, argc, argv);
     if (status >= 0)
         return status;
-    struct firn_writer_user u = {
-        .serving = serving, .ended = ended, .host_info = firn_main_info, .arg = &m};
-    struct firn_writer *w = NULL;
-    if (firn_writer_create(m.env, m.store, &m.settings, &m.obs, &u, &w) != FIRN_OK) {
+    if (begin(&m) != FIRN_OK) {
         firn_main_complain(&m, "out of memory");
         firn_main_deinit(&m);
         return FIRN_EXIT_FAILED;
     }
-    m.core = w;
-    firn_writer_start(w);
     status = firn_main_run(&m);
-    firn_writer_free(w);
+    firn_writer_free(m.core);
     firn_main_deinit(&m);
     return status;
 }

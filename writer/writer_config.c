@@ -61,6 +61,7 @@ void firn_writer__follow_settings(struct firn_writer *w)
     w->memory.expiry_index = expire;
     if (w->engine)
         firn_engine_expire(w->engine, expire, pb->expired_to_ms);
+    firn_writer__beat_follow(w);
 }
 
 void firn_writer__settings_changed(struct firn_db *db)

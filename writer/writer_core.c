@@ -55,6 +55,8 @@ static void shut(void *arg)
     firn_timer_stop(w->db.env, &w->l0_timer);
     firn_timer_stop(w->db.env, &w->slow_timer);
     firn_timer_stop(w->db.env, &w->halt_timer);
+    firn_writer__standby_stop(w);
+    firn_writer__beat_stop(w);
     firn_defer_cancel(w->db.env, &w->probe.begin);
     firn_writer__flush_cancel(w);
     firn_append_free(w->append);
@@ -232,10 +234,9 @@ static void taken_over(void *arg, enum firn_status s, const struct firn_err *err
     firn_manifest_read(w->mnode, &w->confirm);
 }
 
-static enum firn_status replay(void *arg, const struct firn_batch_header *batch,
-                               struct firn_slice records)
+enum firn_status firn_writer__replay(struct firn_writer *w, const struct firn_batch_header *batch,
+                                     struct firn_slice records)
 {
-    struct firn_writer *w = arg;
     uint64_t last = batch->first_seqno + batch->count - 1;
     firn_memory_horizon(&w->memory, last, last); /* nobody reads before all is replayed */
     enum firn_status s = firn_memory_apply(&w->memory, batch, records);
@@ -252,6 +253,12 @@ static enum firn_status replay(void *arg, const struct firn_batch_header *batch,
                                                                : FIRN_OK;
 }
 
+static enum firn_status replay(void *arg, const struct firn_batch_header *batch,
+                               struct firn_slice records)
+{
+    return firn_writer__replay(arg, batch, records);
+}
+
 static void sealed(void *arg, struct firn_place at)
 {
     struct firn_writer *w = arg;
@@ -266,11 +273,27 @@ static bool place_lost(struct firn_db *db, struct firn_place place)
 
 /* --- claiming */
 
+/* Where the replay begins: where a standby's memory ends, else the floor. */
+static enum firn_status replay_from(struct firn_writer *w, struct firn_place *at)
+{
+    const Firn__Manifest *pb = w->manifest->pb;
+    if (firn_writer__standby_place(w, w->manifest, at))
+        return FIRN_OK;
+    *at = w->manifest->floor;
+    w->db.durable_seqno = pb->seqno_at_floor;
+    firn_memory_deinit(&w->memory);
+    return firn_memory_init(&w->memory, *at);
+}
+
 static void claimed(struct firn_intent *it)
 {
     struct firn_writer *w = it->arg;
     if (w->state != WRITER_CLAIMING)
         return;
+    if (it->status == FIRN_CONFLICT && w->standby.tail) {
+        firn_writer__standby_again(w);
+        return;
+    }
     if (it->status != FIRN_OK) {
         fail(w, it->status, &it->err, "claiming the database");
         return;
@@ -282,8 +305,8 @@ static void claimed(struct firn_intent *it)
     w->manifest = it->manifest;
     const Firn__Manifest *pb = w->manifest->pb;
     w->next_table = pb->writer->watermark;
-    w->newest_log_time_ms = pb->log_time_ms;
-    w->db.durable_seqno = pb->seqno_at_floor;
+    if (pb->log_time_ms > w->newest_log_time_ms)
+        w->newest_log_time_ms = pb->log_time_ms;
     firn_log_event(&w->obs->log, FIRN_LOG_INFO, "epoch claimed",
                    "epoch=%" PRIu64 " floor=%" PRIu64 "/%" PRIu64 " version=%" PRIu64, w->epoch,
                    pb->floor->epoch, pb->floor->slot, pb->version);
@@ -292,14 +315,13 @@ static void claimed(struct firn_intent *it)
         .db = w->manifest->db,
         .process_nonce = w->process_nonce,
         .epoch = w->epoch,
-        .floor = w->manifest->floor,
         .batch_raw_max = pb->settings->batch_bytes_max,
         .ahead_bytes_max = pb->settings->unflushed_bytes_max / 4,
     };
     struct firn_takeover_user u = {.apply = replay, .sealed = sealed, .done = taken_over, .arg = w};
-    enum firn_status s = firn_memory_init(&w->memory, w->manifest->floor);
-    firn_writer__follow_settings(w);
+    enum firn_status s = replay_from(w, &o.from);
     set_state(w, WRITER_TAKING_OVER);
+    firn_writer__follow_settings(w);
     if (s == FIRN_OK)
         s = firn_takeover_start(w->db.env, w->db.store, &o, &u, &w->takeover);
     if (s != FIRN_OK)
@@ -328,6 +350,38 @@ static bool clock_agrees(struct firn_writer *w, struct firn_err *err)
     return false;
 }
 
+enum firn_status firn_writer__open_database(struct firn_writer *w, const struct firn_manifest *m,
+                                            struct firn_err *err)
+{
+    enum firn_status s = firn_settings_from_manifest(w->settings, m->pb->settings);
+    memcpy(w->db.db_id, m->db.byte, FIRN_ID_BYTES);
+    if (s == FIRN_OK && !clock_agrees(w, err))
+        s = FIRN_INVALID;
+    if (s == FIRN_OK)
+        s = firn_engine_can_listen(&w->db, err);
+    return s;
+}
+
+void firn_writer__claim(struct firn_writer *w, const uint64_t *expect)
+{
+    w->takeover_began_ns = firn_boot_ns(w->db.env);
+    firn_random(w->db.env, w->process_nonce.byte, FIRN_ID_BYTES);
+    set_state(w, WRITER_CLAIMING);
+    memset(&w->claim, 0, sizeof w->claim);
+    w->claim.claim = (struct firn_claim){
+        .role = FIRN_ROLE_WRITER,
+        .process_nonce = w->process_nonce,
+        .node_id = w->settings->node_id,
+        .address = w->settings->announce_address,
+        .dialect = &w->new_dialect,
+    };
+    w->claim.expect = expect != NULL;
+    w->claim.expect_epoch = expect ? *expect : 0;
+    w->claim.base.done = claimed;
+    w->claim.base.arg = w;
+    firn_manifest_claim(w->mnode, &w->claim);
+}
+
 static void opened(struct firn_manifest_create *c)
 {
     struct firn_writer *w = c->arg;
@@ -336,32 +390,15 @@ static void opened(struct firn_manifest_create *c)
     struct firn_err err = c->err;
     enum firn_status s = c->status;
     if (s == FIRN_OK)
-        s = firn_settings_from_manifest(w->settings, c->manifest->pb->settings);
-    if (s == FIRN_OK && !clock_agrees(w, &err))
-        s = FIRN_INVALID;
-    if (s == FIRN_OK)
-        s = firn_engine_can_listen(&w->db, &err);
+        s = firn_writer__open_database(w, c->manifest, &err);
     if (s != FIRN_OK) {
         fail(w, s, &err, "opening the database");
         return;
     }
-    memcpy(w->db.db_id, c->manifest->db.byte, FIRN_ID_BYTES);
     if (c->created)
         firn_log_event(&w->obs->log, FIRN_LOG_INFO, "database created", "url=%s",
                        w->db.env->store->url);
-    w->takeover_began_ns = firn_boot_ns(w->db.env);
-    firn_random(w->db.env, w->process_nonce.byte, FIRN_ID_BYTES);
-    set_state(w, WRITER_CLAIMING);
-    w->claim.claim = (struct firn_claim){
-        .role = FIRN_ROLE_WRITER,
-        .process_nonce = w->process_nonce,
-        .node_id = w->settings->node_id,
-        .address = w->settings->announce_address,
-        .dialect = c->dialect,
-    };
-    w->claim.base.done = claimed;
-    w->claim.base.arg = w;
-    firn_manifest_claim(w->mnode, &w->claim);
+    firn_writer__claim(w, NULL);
 }
 
 static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *d,
@@ -375,10 +412,20 @@ static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *
         fail(w, s, err, "proving the store");
         return;
     }
+    struct firn_err e = {0};
+    s = firn_writer__beat_init(w, &e);
+    if (s != FIRN_OK) {
+        fail(w, s, &e, "opening the database");
+        return;
+    }
     firn_manifest_set_name_rate(w->mnode, d->name_writes_per_sec);
-    set_state(w, WRITER_OPENING);
     firn_settings_to_manifest(w->settings, &w->new_settings);
     firn_dialect_to_manifest(d, &w->new_dialect);
+    if (w->settings->standby) {
+        firn_writer__standby_start(w);
+        return;
+    }
+    set_state(w, WRITER_OPENING);
     w->create.settings = &w->new_settings;
     w->create.dialect = &w->new_dialect;
     w->create.done = opened;
@@ -407,9 +454,17 @@ static void release(struct firn_writer *w)
     firn_manifest_release(w->mnode, &w->release);
 }
 
+/* A standby is there to take over: it holds the log in memory, and flushes what we have not. */
+static bool hands_over(const struct firn_writer *w)
+{
+    return w->manifest->pb->writer->heartbeat_kept_ms > 0;
+}
+
 void firn_writer__step_out(struct firn_writer *w)
 {
-    if (w->state == WRITER_FLUSHING && firn_writer__all_flushed(w))
+    if (w->state != WRITER_FLUSHING)
+        return;
+    if (hands_over(w) ? w->db.durable_gate >= w->db.last_gate : firn_writer__all_flushed(w))
         release(w);
 }
 
@@ -423,7 +478,8 @@ static void drained(void *arg)
     }
     set_state(w, WRITER_FLUSHING);
     firn_append_close_now(w->append);
-    firn_writer__freeze_now(w);
+    if (!hands_over(w))
+        firn_writer__freeze_now(w);
     firn_writer__step_out(w);
 }
 
@@ -501,6 +557,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->halt_timer.arg = w;
     firn_writer__flush_init(w);
     firn_writer__probe_init(w);
+    firn_writer__standby_init(w);
     firn_writer__report_init(w);
     struct firn_manifest_options mo = {
         .interval_ns = settings->manifest_interval_ns,
@@ -539,6 +596,7 @@ void firn_writer_free(struct firn_writer *w)
     firn_metrics_remove(&w->metrics);
     firn_engine_free(w->engine);
     firn_pins_free(w->pins);
+    firn_tail_free(w->standby.tail);
     firn_view_unref(w->db.view);
     firn_memory_deinit(&w->memory);
     firn_manifest_unref(w->manifest);

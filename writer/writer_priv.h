@@ -4,6 +4,8 @@
  *   writer_flush.c   freezing memtables, building and committing tables
  *   writer_probe.c   freshness (I6): commits and manifest reads as probes; views
  *   writer_config.c  settings changed while running
+ *   writer_standby.c waiting to take over: tailing, watching heartbeats
+ *   writer_beat.c    showing standbys that this writer lives
  *   writer_report.c  metrics, INFO, readiness */
 #ifndef FIRN_WRITER_PRIV_H
 #define FIRN_WRITER_PRIV_H
@@ -12,9 +14,11 @@
 
 #include "engine/db.h"
 #include "engine/engine.h"
+#include "format/beat.h"
 #include "log/append.h"
 #include "log/memory.h"
 #include "log/seals.h"
+#include "log/tail.h"
 #include "log/takeover.h"
 #include "manifest/intents.h"
 
@@ -22,6 +26,7 @@ enum writer_state {
     WRITER_NEW,
     WRITER_PROVING,
     WRITER_OPENING,
+    WRITER_STANDING_BY,
     WRITER_CLAIMING,
     WRITER_TAKING_OVER,
     WRITER_CONFIRMING,
@@ -49,6 +54,40 @@ struct writer_probe {
     uint64_t asked_ns;      /* when the read was asked for */
     struct firn_manifest_read read;
     struct firn_defer begin;
+};
+
+/* Waiting to take over: the writer watched, and what was seen of it. */
+struct writer_standby {
+    struct firn_timer poll, tail_timer;
+    struct firn_tail *tail; /* NULL: the database was not seen yet */
+    struct firn_manifest_read read;
+    bool reading;
+    struct firn_store_op op; /* GET of its heartbeat */
+    char name[FIRN_NAME_MAX];
+    bool looking;
+    bool watching;
+    uint64_t epoch; /* of the one watched */
+    struct firn_id nonce;
+    uint64_t count;           /* of its newest heartbeat seen */
+    uint64_t since_ns;        /* when that was seen */
+    unsigned silent_looks;    /* since then: no newer one */
+    uint64_t jitter_ns;       /* added to the wait */
+    uint64_t overdue_kept_ns; /* silent for too long at this pace: a manifest read decides */
+};
+
+/* The heartbeat of an active writer. */
+struct writer_beat {
+    struct firn_timer timer;
+    struct firn_store_op op;
+    bool busy;
+    char name[FIRN_NAME_MAX];
+    uint8_t body[FIRN_BEAT_BYTES];
+    uint64_t count;
+    uint64_t kept_ms;              /* as the manifest in use says */
+    uint64_t old_ms, old_until_ns; /* before it was changed, and how long that is still kept */
+    struct firn_heartbeat_intent intent;
+    bool committing;
+    uint64_t failures;
 };
 
 struct firn_writer {
@@ -102,6 +141,8 @@ struct firn_writer {
     uint64_t slow_bytes;
 
     struct writer_probe probe;
+    struct writer_standby standby;
+    struct writer_beat beat;
     uint64_t newest_log_time_ms;  /* given out or replayed */
     uint64_t newest_now_ms;       /* now never goes back: what expired once stays expired */
     struct firn_timer halt_timer; /* shutdown-timeout */
@@ -123,7 +164,15 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
 void firn_writer__fence(struct firn_writer *w, const struct firn_err *err);
 /* The same, because a manifest says so. */
 void firn_writer__role_lost(struct firn_writer *w);
-/* A flush was committed: while stopping, go on with it. */
+/* Claim the next epoch; expect: only from the holder of this one. */
+void firn_writer__claim(struct firn_writer *w, const uint64_t *expect);
+/* Take what m says of the database; INVALID: this node cannot serve it now (clock, port). */
+enum firn_status firn_writer__open_database(struct firn_writer *w, const struct firn_manifest *m,
+                                            struct firn_err *err) FIRN_MUST_USE;
+/* A batch of the log, in order: into memory. */
+enum firn_status firn_writer__replay(struct firn_writer *w, const struct firn_batch_header *batch,
+                                     struct firn_slice records) FIRN_MUST_USE;
+/* A flush was committed, or slots became durable: while stopping, go on with it. */
 void firn_writer__step_out(struct firn_writer *w);
 /* Something counted in pending has ended. */
 void firn_writer__settled(struct firn_writer *w);
@@ -131,6 +180,12 @@ void firn_writer__settled(struct firn_writer *w);
 static inline bool writer_live(const struct firn_writer *w)
 {
     return w->state >= WRITER_SERVING && w->state <= WRITER_RELEASING;
+}
+
+/* The epoch is ours: standbys expect heartbeats. */
+static inline bool writer_claimed(const struct firn_writer *w)
+{
+    return w->state > WRITER_CLAIMING && w->state <= WRITER_RELEASING;
 }
 
 /* --- writer_write.c */
@@ -183,6 +238,24 @@ enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_ma
 size_t firn_writer__l0_tables(const struct firn_writer *w);
 /* Poll the manifest while L0 is long: only the compactor's commits can shorten it. */
 void firn_writer__watch_l0(struct firn_writer *w);
+
+/* --- writer_standby.c */
+void firn_writer__standby_init(struct firn_writer *w);
+void firn_writer__standby_start(struct firn_writer *w);
+/* The claim was lost to another: stand by again. */
+void firn_writer__standby_again(struct firn_writer *w);
+/* Does memory hold the log from a place at or before m's floor without gap up to *at, at or behind
+ * it, with the index that m asks for? */
+bool firn_writer__standby_place(const struct firn_writer *w, const struct firn_manifest *m,
+                                struct firn_place *at);
+void firn_writer__standby_stop(struct firn_writer *w);
+
+/* --- writer_beat.c */
+/* INVALID: node-id is no name. */
+enum firn_status firn_writer__beat_init(struct firn_writer *w, struct firn_err *err) FIRN_MUST_USE;
+/* Another manifest is in use: beat as it says; undertake what its settings ask for. */
+void firn_writer__beat_follow(struct firn_writer *w);
+void firn_writer__beat_stop(struct firn_writer *w);
 
 /* --- writer_report.c */
 void firn_writer__info(struct firn_db *db, const char *section, struct firn_buf *out);

@@ -4,9 +4,9 @@
 
 static const char *state_name(enum writer_state s)
 {
-    static const char *const name[] = {"new",         "proving",    "opening", "claiming",
-                                       "taking-over", "confirming", "serving", "draining",
-                                       "flushing",    "releasing",  "ending",  "ended"};
+    static const char *const name[] = {
+        "new",     "proving",  "opening",  "standing-by", "claiming", "taking-over", "confirming",
+        "serving", "draining", "flushing", "releasing",   "ending",   "ended"};
     return name[s];
 }
 

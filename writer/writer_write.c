@@ -81,6 +81,7 @@ static void slots_durable(void *arg, uint64_t slots, uint64_t last_seqno, uint64
     firn_writer__probe_durable(w);
     firn_engine_advance(w->engine);
     firn_writer__flush_next(w);
+    firn_writer__step_out(w);
 }
 
 static void log_lost(void *arg, enum firn_status why, const struct firn_err *err)

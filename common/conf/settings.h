@@ -25,6 +25,7 @@ struct firn_settings {
     int log_format;        /* 0 logfmt, 1 JSON */
     uint64_t memory_bytes; /* 0 = half of what there is */
     uint64_t shutdown_timeout_ns;
+    bool standby; /* wait to take over */
     bool once;
 
     /* network and clients */

@@ -64,6 +64,8 @@ NUMBER(SIZE, "memory", memory_bytes, "0", 32 * MB, 64 * TB, NODE, NODES, ZERO,
      "bound of all caches, memtables and buffers; 0 = half of what there is"),
 NUMBER(DURATION, "shutdown-timeout", shutdown_timeout_ns, "10s", 100 * MS, 10 * MIN, NODE, NODES, LIVE,
      "a node told to stop exits within it"),
+BOOLEAN("standby", standby, "no", W, FIRN_CONF_FLAG_ONLY,
+        "wait, following the log, until the writer is released, silent or this node promoted"),
 BOOLEAN("once", once, "no", C, FIRN_CONF_FLAG_ONLY, "work off what there is, then exit"),
 
 /* network and clients */

@@ -38,6 +38,9 @@ static const struct firn_ctl_verb verbs[] = {
     {"set", NULL, "NAME VALUE",
      "change a (C) setting: history, dedup-ttl, heartbeat, notify-keyspace-events", 0, 2,
      firn_ctl__set, firn_ctl__set_free},
+    {"promote", NULL, "NODE",
+     "wish that the standby of this node-id takes over now; \"\" takes the wish back", 0, 1,
+     firn_ctl__promote, firn_ctl__set_free},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 

@@ -1,8 +1,9 @@
-/* set: commit a (C) setting. */
+/* set, promote: one commit each. */
 #include "ctl/ctl_priv.h"
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "format/name.h"
 #include "manifest/intents.h"
 #include "manifest/settings.h"
 
@@ -11,10 +12,13 @@
 
 struct set {
     struct firn_manifest_node *node;
-    struct firn_setting_intent intent;
+    union {
+        struct firn_setting_intent setting;
+        struct firn_promote_intent promote;
+    } intent;
     struct firn_manifest_read read;
     char value[FIRN_SETTINGS_VALUE_MAX]; /* as the manifest keeps it */
-    const char *name;
+    const char *name;                    /* of the setting; NULL: promote */
     int status;
 };
 
@@ -36,7 +40,8 @@ static void finish(struct firn_ctl *c, enum firn_status st, const struct firn_er
     struct set *s = c->state;
     if (st != FIRN_OK) {
         char line[sizeof err->text + 64];
-        (void)snprintf(line, sizeof line, "set %s: %s", s->name,
+        (void)snprintf(line, sizeof line, "%s %s: %s", s->name ? "set" : "promote",
+                       s->name ? s->name : c->args.word[0],
                        err->text[0]        ? err->text
                        : st == FIRN_ABSENT ? "there is no database"
                                            : firn_status_name(st));
@@ -46,16 +51,42 @@ static void finish(struct firn_ctl *c, enum firn_status st, const struct firn_er
     firn_manifest_node_stop(s->node, stopped, c);
 }
 
+static void tell_setting(struct firn_ctl *c, const struct set *s, uint64_t version)
+{
+    firn_ctl__print(c, "%s is %s as of version %" PRIu64 "\n", s->name,
+                    s->value[0] ? s->value : "\"\"", version);
+    if (strcmp(s->name, "heartbeat") == 0)
+        firn_ctl__print(c, "the writer undertakes it with its next commit\n");
+}
+
+static void tell_wish(struct firn_ctl *c, const char *node, uint64_t version)
+{
+    if (node[0])
+        firn_ctl__print(c,
+                        "node %s is wished for as of version %" PRIu64
+                        "; a standby of that name takes over when it reads this\n",
+                        node, version);
+    else
+        firn_ctl__print(c, "no node is wished for as of version %" PRIu64 "\n", version);
+}
+
 static void committed(struct firn_intent *it)
 {
     struct firn_ctl *c = it->arg;
     struct set *s = c->state;
-    if (it->status == FIRN_OK)
-        firn_ctl__print(c, "%s is %s as of version %" PRIu64 "\n", s->name,
-                        s->value[0] ? s->value : "\"\"", it->manifest->version);
-    if (it->status == FIRN_OK && strcmp(s->name, "heartbeat") == 0)
-        firn_ctl__print(c, "the writer undertakes it with its next commit\n");
+    if (it->status == FIRN_OK && s->name)
+        tell_setting(c, s, it->manifest->version);
+    else if (it->status == FIRN_OK)
+        tell_wish(c, c->args.word[0], it->manifest->version);
     finish(c, it->status, &it->err);
+}
+
+static void commit_wish(struct firn_ctl *c, struct set *s)
+{
+    s->intent.promote = (struct firn_promote_intent){.node_id = c->args.word[0]};
+    s->intent.promote.base.done = committed;
+    s->intent.promote.base.arg = c;
+    firn_manifest_promote(s->node, &s->intent.promote);
 }
 
 /* The database is there and this program may read it: commit. */
@@ -68,10 +99,17 @@ static void opened(struct firn_manifest_read *r)
         finish(c, r->status, &err);
         return;
     }
-    s->intent = (struct firn_setting_intent){.name = s->name, .value = s->value};
-    s->intent.base.done = committed;
-    s->intent.base.arg = c;
-    firn_manifest_setting(s->node, &s->intent);
+    struct firn_os_dialect d = firn_dialect_from_manifest(r->manifest->pb->dialect);
+    firn_store_set_dialect(c->store, &d); /* as its writer proved it: conditions are worded by it */
+    firn_manifest_set_name_rate(s->node, d.name_writes_per_sec);
+    if (!s->name) {
+        commit_wish(c, s);
+        return;
+    }
+    s->intent.setting = (struct firn_setting_intent){.name = s->name, .value = s->value};
+    s->intent.setting.base.done = committed;
+    s->intent.setting.base.arg = c;
+    firn_manifest_setting(s->node, &s->intent.setting);
 }
 
 static enum firn_status convert(struct set *s, const char *name, const char *text,
@@ -89,22 +127,9 @@ static enum firn_status convert(struct set *s, const char *name, const char *tex
     return firn_settings_commit_value(def->name, text, s->value, err);
 }
 
-void firn_ctl__set(struct firn_ctl *c)
+static void begin(struct firn_ctl *c, struct set *s)
 {
-    struct firn_err err = {0};
     struct firn_manifest_options o = {.interval_ns = 1};
-    struct set *s = firn_calloc(1, sizeof *s);
-    c->state = s;
-    if (!s) {
-        firn_ctl__fail_memory(c);
-        return;
-    }
-    enum firn_status st = convert(s, c->args.word[0], c->args.word[1], &err);
-    if (st != FIRN_OK) {
-        c->user.say(c->user.arg, err.text);
-        firn_ctl__end(c, st == FIRN_INVALID ? CTL_USAGE : CTL_FAILED);
-        return;
-    }
     if (firn_manifest_node_create(c->env, c->store, &o, &s->node) != FIRN_OK) {
         firn_ctl__fail_memory(c);
         return;
@@ -112,4 +137,42 @@ void firn_ctl__set(struct firn_ctl *c)
     s->read = (struct firn_manifest_read){
         .deadline_ns = firn_boot_ns(c->env) + CTL_DEADLINE_NS, .done = opened, .arg = c};
     firn_manifest_read(s->node, &s->read);
+}
+
+static void refuse(struct firn_ctl *c, enum firn_status st, const struct firn_err *err)
+{
+    c->user.say(c->user.arg, err->text);
+    firn_ctl__end(c, st == FIRN_INVALID ? CTL_USAGE : CTL_FAILED);
+}
+
+void firn_ctl__set(struct firn_ctl *c)
+{
+    struct firn_err err = {0};
+    struct set *s = firn_calloc(1, sizeof *s);
+    c->state = s;
+    if (!s) {
+        firn_ctl__fail_memory(c);
+        return;
+    }
+    enum firn_status st = convert(s, c->args.word[0], c->args.word[1], &err);
+    if (st != FIRN_OK)
+        refuse(c, st, &err);
+    else
+        begin(c, s);
+}
+
+void firn_ctl__promote(struct firn_ctl *c)
+{
+    struct firn_err err = {0};
+    struct set *s = firn_calloc(1, sizeof *s);
+    const char *node = c->args.word[0];
+    c->state = s;
+    if (!s) {
+        firn_ctl__fail_memory(c);
+    } else if (node[0] && !firn_name_id_valid(firn_slice_str(node))) {
+        (void)firn_fail(&err, FIRN_INVALID, "promote: \"%.80s\" cannot be a node-id", node);
+        refuse(c, FIRN_INVALID, &err);
+    } else {
+        begin(c, s);
+    }
 }

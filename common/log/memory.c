@@ -78,6 +78,8 @@ enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record
     if (s != FIRN_OK)
         return s;
     p->raw_bytes += firn_record_size(rec);
+    if (!p->first_seqno)
+        p->first_seqno = seqno;
     p->last_seqno = seqno;
     if (firn_place_cmp(p->end, place) <= 0) {
         firn_memtable_place(p->table, place);

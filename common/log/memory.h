@@ -16,6 +16,7 @@ struct firn_memory_part {
     struct firn_place first, end; /* slots held: [first, end); equal: none */
     uint64_t slots;               /* batches begun in it */
     uint64_t raw_bytes;           /* uncompressed record bytes */
+    uint64_t first_seqno;         /* oldest seqno of its records, 0 = none */
     uint64_t last_seqno;          /* newest seqno of its records, marks and messages included */
     uint64_t log_time_ms;         /* of its last slot */
     uint64_t expired_to_ms;       /* before it all that expired is dealt with in slots before `end`;

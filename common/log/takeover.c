@@ -307,7 +307,7 @@ static void on_slot(void *arg, const struct firn_slot_result *r)
 static void begin(void *arg)
 {
     struct firn_takeover *t = arg;
-    epoch_begin(t, t->opt.floor);
+    epoch_begin(t, t->opt.from);
 }
 
 enum firn_status firn_takeover_start(const struct firn_env *env, struct firn_store *store,

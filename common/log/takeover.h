@@ -13,8 +13,10 @@ struct firn_takeover;
 struct firn_takeover_options {
     struct firn_id db;
     struct firn_id process_nonce;
-    uint64_t epoch;          /* ours */
-    struct firn_place floor; /* of the manifest that our claim made */
+    uint64_t epoch; /* ours */
+    /* Everything before is known: the floor of the manifest that our claim made, or a place at or
+     * behind it that a standby has tailed to (every seal on the way believed). */
+    struct firn_place from;
     uint64_t batch_raw_max;
     uint64_t ahead_bytes_max;
 };

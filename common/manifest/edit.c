@@ -68,7 +68,7 @@ enum firn_status firn_edit_claim(Firn__Manifest *m, const struct firn_claim *c,
         st = firn_pb_set_string(&r->address, c->address ? c->address : "");
     if (st != FIRN_OK)
         return st;
-    r->heartbeat_kept_ms = c->role == FIRN_ROLE_WRITER ? c->heartbeat_kept_ms : 0;
+    r->heartbeat_kept_ms = c->role == FIRN_ROLE_WRITER ? m->settings->heartbeat_ms : 0;
     if (c->watermark > r->watermark)
         r->watermark = c->watermark;
     if (c->dialect)

@@ -18,8 +18,7 @@ struct firn_claim {
     enum firn_role role;
     struct firn_id process_nonce;
     const char *node_id;
-    const char *address;        /* writer: announced address, "" = none */
-    uint64_t heartbeat_kept_ms; /* writer: the heartbeat it undertakes */
+    const char *address; /* writer: announced address, "" = none */
     /* compactor: finished outputs of earlier epochs, taken over at or above the watermark this
      * claim replaces (I10); and the new watermark (0 = unchanged) */
     Firn__Table *const *adopt;
@@ -27,7 +26,8 @@ struct firn_claim {
     uint64_t watermark;
     const Firn__Dialect *dialect; /* as this process proved it, or NULL */
 };
-/* epoch := old + 1, and the rest. Removes a wish that names this node. LIMIT too when epochs are
+/* epoch := old + 1, and the rest. A writer undertakes the heartbeat that the settings ask for.
+ * Removes a wish that names this node. LIMIT too when epochs are
  * used up. */
 enum firn_status firn_edit_claim(Firn__Manifest *m, const struct firn_claim *c,
                                  struct firn_err *err) FIRN_MUST_USE;

@@ -52,8 +52,10 @@ static void log_line(void *arg, enum firn_log_level level, const char *line, siz
 
 static void serving(void *arg, uint16_t port)
 {
+    struct node *n = arg;
     (void)port;
-    ((struct node *)arg)->serving = true;
+    n->serving = true;
+    n->x->takeovers += n->standby;
 }
 
 static void writer_ended(void *arg, enum firn_writer_end how, const struct firn_err *err)
@@ -104,6 +106,9 @@ static void tiny(struct sim *x, struct firn_settings *s)
     s->pin_ttl_ns = 4 * FIRN_SEC;
     s->compactor_poll_min_ns = 200 * FIRN_MS;
     s->compactor_poll_max_ns = 2 * FIRN_SEC;
+    s->heartbeat_ns = x->heartbeat_ns;
+    s->failover_after_ns = x->heartbeat_ns + sim_rnd(x, 3000) * FIRN_MS;
+    s->tail_interval_ns = 50 * FIRN_MS;
     s->probe = sim_rnd(x, 4) == 0 ? FIRN_PROBE_STRICT : FIRN_PROBE_FAST;
 }
 
@@ -134,7 +139,7 @@ static void node_begin(struct node *n)
     }
 }
 
-static struct node *node_start(struct sim *x, enum role role)
+static struct node *node_begin_new(struct sim *x, enum role role, bool standby)
 {
     if (x->nodes == NODES_MAX)
         return NULL;
@@ -155,6 +160,12 @@ static struct node *node_start(struct sim *x, enum role role)
     assert_int_equal(firn_store_create(&n->net.env, &o, &n->store), FIRN_OK);
     assert_int_equal(firn_settings_init(&n->settings), FIRN_OK);
     tiny(x, &n->settings);
+    n->standby = n->settings.standby = standby;
+    char id[16];
+    (void)snprintf(id, sizeof id, "node-%u", n->n);
+    firn_free(n->settings.node_id);
+    n->settings.node_id = firn_strdup(id);
+    assert_non_null(n->settings.node_id);
     firn_obs_init(&n->obs);
     if (getenv("FIRN_VERBOSE")) {
         n->obs.log.sink = log_line;
@@ -163,6 +174,11 @@ static struct node *node_start(struct sim *x, enum role role)
     x->starts++;
     node_begin(n);
     return n;
+}
+
+static struct node *node_start(struct sim *x, enum role role)
+{
+    return node_begin_new(x, role, false);
 }
 
 void sim_bury(struct sim *x, struct node *n, struct firn_sock *sock)
@@ -244,14 +260,20 @@ static void node_kill(struct node *n)
     node_end(n, false);
 }
 
-struct node *sim_pick(struct sim *x, enum role role)
+static struct node *pick(struct sim *x, enum role role, bool serving)
 {
     struct node *of[NODES_MAX];
     unsigned k = 0;
     for (unsigned i = 0; i < x->nodes; i++)
-        if (x->node[i]->role == role && !x->node[i]->ending && !x->node[i]->over)
+        if (x->node[i]->role == role && !x->node[i]->ending && !x->node[i]->over &&
+            (x->node[i]->serving || !serving))
             of[k++] = x->node[i];
     return k ? of[sim_rnd(x, k)] : NULL;
+}
+
+struct node *sim_pick(struct sim *x, enum role role)
+{
+    return pick(x, role, false);
 }
 
 /* ---- chaos */
@@ -290,7 +312,8 @@ static void strike(struct sim *x)
         break;
     case 5:
     case 9:
-        (void)node_start(x, ROLE_WRITER); /* a second one takes over */
+        /* a second one takes over, or one more waits to */
+        (void)node_begin_new(x, ROLE_WRITER, x->heartbeat_ns && sim_rnd(x, 5));
         break;
     case 6:
         (void)node_start(x, ROLE_COMPACTOR);
@@ -311,8 +334,11 @@ static unsigned count(const struct sim *x, enum role role)
 
 static void keep_up(struct sim *x)
 {
-    if (count(x, ROLE_WRITER) == 0)
+    unsigned writers = count(x, ROLE_WRITER);
+    if (writers == 0)
         (void)node_start(x, ROLE_WRITER);
+    else if (writers == 1 && x->heartbeat_ns)
+        (void)node_begin_new(x, ROLE_WRITER, true);
     if (count(x, ROLE_READER) < 2)
         (void)node_start(x, ROLE_READER);
     if (count(x, ROLE_COMPACTOR) == 0)
@@ -368,6 +394,7 @@ static void begin(struct sim *x, uint64_t seed)
         memset(&o.faults, 0, sizeof o.faults);
     x->w = firn_fake_world_new(&o);
     x->chaos_ns = 3 * FIRN_SEC;
+    x->heartbeat_ns = seed % 3 == 0 ? 0 : (200 + sim_rnd(x, 2000)) * FIRN_MS;
     for (unsigned i = 0; i < CLIENTS; i++) {
         x->client[i].x = x;
         x->client[i].id = i;
@@ -423,9 +450,11 @@ static bool last_looks(void *arg)
     struct client *c = &l->c;
     drive(l->x);
     if (!c->sock) {
-        if (l->node->over || (l->node->serving && !l->node->net.l))
-            l->node = sim_pick(l->x, l->node->role);
-        if (!l->node || !l->node->serving || !l->node->net.l)
+        if (l->node->over || (l->node->serving && !l->node->net.l)) {
+            struct node *other = pick(l->x, l->node->role, true);
+            l->node = other ? other : l->node;
+        }
+        if (l->node->over || !l->node->serving || !l->node->net.l)
             return false;
         c->sock = fake_connect(&l->node->net);
         c->node = l->node;
@@ -478,10 +507,9 @@ static bool writer_serves(void *arg)
     drive(x);
     for (unsigned i = 0; i < x->nodes; i++)
         if (x->node[i]->role == ROLE_WRITER && !x->node[i]->ending && !x->node[i]->over &&
-            !x->node[i]->serving)
+            !x->node[i]->serving && !x->node[i]->standby)
             return false; /* one more take-over is under way */
-    struct node *n = sim_pick(x, ROLE_WRITER);
-    return n && n->serving;
+    return pick(x, ROLE_WRITER, true) != NULL;
 }
 
 static void settle(struct sim *x)
@@ -500,7 +528,7 @@ static void settle(struct sim *x)
     struct node *cold = node_start(x, ROLE_READER);
     if (cold)
         look_at(x, cold);
-    look_at(x, sim_pick(x, ROLE_WRITER));
+    look_at(x, pick(x, ROLE_WRITER, true));
 }
 
 static uint64_t run_seed(uint64_t seed, struct sim *x)
@@ -524,12 +552,14 @@ static void cluster(void **state)
     for (uint64_t s = first; s < first + seeds; s++) {
         (void)run_seed(s, &x);
         print_message("seed %llu: %llu nodes, %llu fenced, %llu acknowledged, %llu reads (%llu at "
-                      "0), %llu conditions, %llu unknown, %llu refused, %llu expired\n",
+                      "0), %llu conditions, %llu unknown, %llu refused, %llu expired, %llu standbys "
+                      "took over\n",
                       (unsigned long long)s, (unsigned long long)x.starts,
                       (unsigned long long)x.fences, (unsigned long long)x.acked,
                       (unsigned long long)x.reads, (unsigned long long)x.fresh_reads,
                       (unsigned long long)x.conditions, (unsigned long long)x.unknown,
-                      (unsigned long long)x.refused, (unsigned long long)x.expiry.expired);
+                      (unsigned long long)x.refused, (unsigned long long)x.expiry.expired,
+                      (unsigned long long)x.takeovers);
         assert_true(x.acked > 100 && x.reads > 100);
     }
 }

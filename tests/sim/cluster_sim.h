@@ -4,6 +4,7 @@
 #define FIRN_TESTS_SIM_CLUSTER_SIM_H
 
 #include "testing.h"
+#include "base/mem.h"
 #include "compactor/compactor_core.h"
 #include "conf/conf.h"
 #include "format/id.h"
@@ -40,7 +41,7 @@ struct node {
         struct firn_reader *reader;
         struct firn_compactor *compactor;
     } core;
-    bool serving, ending, over, freed;
+    bool serving, ending, over, freed, standby; /* standby: it was started as one */
     unsigned n;
 };
 
@@ -120,9 +121,10 @@ struct sim {
     struct client client[CLIENTS];
     struct sim_expiry expiry;
     uint64_t chaos_ns, thaw_ns;
+    uint64_t heartbeat_ns; /* 0: no standbys */
     struct node *frozen, *cut;
     bool calm; /* no more chaos, clients only read */
-    uint64_t acked, reads, fresh_reads, conditions, unknown, refused, fences, starts;
+    uint64_t acked, reads, fresh_reads, conditions, unknown, refused, fences, starts, takeovers;
 };
 
 uint64_t sim_rnd(struct sim *x, uint64_t n);

@@ -244,7 +244,7 @@ static void claimed(struct firn_intent *it)
         .db = it->manifest->db,
         .process_nonce = a->process_nonce,
         .epoch = a->epoch,
-        .floor = it->manifest->floor,
+        .from = it->manifest->floor,
         .batch_raw_max = 4096,
         .ahead_bytes_max = 65536,
     };

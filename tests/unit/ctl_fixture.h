@@ -251,7 +251,7 @@ static inline void fx_take_over(struct fx *f, struct firn_place floor)
     struct firn_takeover_options o = {.db = f->db,
                                       .process_nonce = fx_nonce(f->epoch),
                                       .epoch = f->epoch,
-                                      .floor = floor,
+                                      .from = floor,
                                       .batch_raw_max = 16 << 20,
                                       .ahead_bytes_max = 16 << 20};
     struct firn_takeover_user u = {.apply = fx_apply, .done = fx_taken, .arg = f};

@@ -58,6 +58,7 @@ static void words(void **state)
         "set",
         "set history",
         "set history 1h now",
+        "promote",
         "log dump --from 16777216/0",
     };
     struct firn_ctl_args a;
@@ -83,7 +84,7 @@ static void usage(void **state)
     assert_int_equal(firn_ctl_usage(&b), FIRN_OK);
     assert_int_equal(firn_buf_append(&b, "", 1), FIRN_OK);
     static const char *const verb[] = {"manifest show", "log ls", "log dump", "table dump",
-                                       "verify",        "gc",     "set"};
+                                       "verify",        "gc",     "set",      "promote"};
     for (size_t i = 0; i < sizeof verb / sizeof verb[0]; i++)
         assert_non_null(strstr((const char *)b.data, verb[i]));
     firn_buf_clear(&b);
@@ -299,6 +300,19 @@ static void deny(void *arg, struct firn_fake_node *n, const struct firn_os_req *
     plan->fate = *(const enum firn_fake_fate *)arg;
 }
 
+static void promote(void **state)
+{
+    struct fx *f = *state;
+    assert_int_equal(fx_ctl(f, "promote node-b"), 0);
+    fx_expect(f, "node node-b is wished for as of version");
+    assert_int_equal(fx_ctl(f, "manifest show"), 0);
+    fx_expect(f, "to be promoted     node-b");
+    assert_int_equal(fx_ctl(f, "promote .."), 2);
+    assert_non_null(strstr((const char *)f->said.data, "cannot be a node-id"));
+    assert_int_equal(fx_ctl(f, "manifest show"), 0);
+    fx_expect(f, "to be promoted     node-b");
+}
+
 static void store_fails(void **state)
 {
     static const char *const verb[] = {"manifest show",   "log ls", "log dump",
@@ -333,6 +347,7 @@ int main(void)
         T(gc),
         T(gc_garbage),
         T(set),
+        T(promote),
         T(store_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "format/name.h"
 #include "format/objheader.h"
 #include "format/record.h"
+#include "format/beat.h"
 #include "format/seal.h"
 #include "format/token.h"
 
@@ -486,6 +487,29 @@ static void encoding_a_batch_survives_short_memory(void **state)
     firn_buf_clear(&raw);
 }
 
+/* ---- heartbeats */
+
+static void beats(void **state)
+{
+    (void)state;
+    struct firn_beat beat = {.db = db, .process_nonce = {{9}}, .epoch = 7, .count = 41}, out;
+    uint8_t b[FIRN_BEAT_BYTES];
+    firn_beat_encode(&beat, b);
+    struct firn_slice object = firn_slice_of(b, sizeof b);
+    assert_int_equal(firn_beat_decode(object, &db, &out, NULL), FIRN_OK);
+    assert_true(out.epoch == 7 && out.count == 41);
+    assert_true(firn_id_eq(&out.process_nonce, &beat.process_nonce));
+    struct firn_id other = {{1}};
+    assert_int_equal(firn_beat_decode(object, &other, &out, NULL), FIRN_CORRUPT);
+    for (size_t i = 0; i < sizeof b * 8; i++) {
+        b[i / 8] ^= (uint8_t)(1 << (i % 8));
+        assert_int_not_equal(firn_beat_decode(object, &db, &out, NULL), FIRN_OK);
+        b[i / 8] ^= (uint8_t)(1 << (i % 8));
+    }
+    for (size_t n = 0; n < sizeof b; n++)
+        assert_int_equal(firn_beat_decode(firn_slice_of(b, n), &db, &out, NULL), FIRN_CORRUPT);
+}
+
 /* ---- seals */
 
 static void seals(void **state)
@@ -581,6 +605,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_of_a_batch_is_found),
         cmocka_unit_test(a_batch_belongs_to_its_place),
         cmocka_unit_test(encoding_a_batch_survives_short_memory),
+        cmocka_unit_test(beats),
         cmocka_unit_test(seals),
         cmocka_unit_test(tokens),
         cmocka_unit_test(object_headers),

@@ -153,15 +153,14 @@ static void claims(void **state)
 {
     (void)state;
     Firn__Manifest *m = next_sample();
-    struct firn_claim c = {.role = FIRN_ROLE_WRITER,
-                           .process_nonce = {{7}},
-                           .node_id = "node-b",
-                           .address = "b:1",
-                           .heartbeat_kept_ms = 500};
+    struct firn_claim c = {
+        .role = FIRN_ROLE_WRITER, .process_nonce = {{7}}, .node_id = "node-b", .address = "b:1"};
+    m->settings->heartbeat_ms = 500;
     assert_int_equal(firn_edit_claim(m, &c, NULL), FIRN_OK);
     assert_true(firn_manifest_role_is(m, FIRN_ROLE_WRITER, 3, &c.process_nonce));
     assert_string_equal(m->promote_node, "");  /* the wish is granted */
     assert_int_equal(m->writer->watermark, 5); /* numbers go on */
+    assert_int_equal(m->writer->heartbeat_kept_ms, 500);
     assert_int_equal(firn_edit_release(m, FIRN_ROLE_WRITER), FIRN_OK);
     assert_int_equal(m->writer->epoch, 3);
     assert_int_equal(m->writer->process_nonce.len, 0);
