@@ -39,7 +39,8 @@ static void fill_value(uint8_t *v, uint64_t seed)
 
 struct run {
     struct firn_table_object object;
-    struct firn_table_meta *meta;
+    struct firn_table_parts parts;
+    struct firn_table_part *index;
     struct firn_stream_table table;
 };
 
@@ -74,12 +75,17 @@ static void make_run(struct run *r, unsigned which, enum firn_codec codec)
     if (firn_table_builder_finish(b, &r->object) != FIRN_OK)
         die("finish");
     firn_table_builder_free(b);
-    struct firn_table_loc loc = firn_table_loc_of(r->object.ref);
-    struct firn_slice region =
-        firn_slice_of(r->object.bytes.data + loc.meta_offset, loc.meta_length);
-    if (firn_table_meta_decode_lean(region, &loc, &r->meta, NULL) != FIRN_OK)
+    const Firn__Table *ref = r->object.ref;
+    if (firn_table_parts_of(ref, &r->parts, NULL) != FIRN_OK)
+        die("reference");
+    const struct firn_table_parts *p = &r->parts;
+    struct firn_slice bytes = firn_slice_of(r->object.bytes.data + p->offset[0],
+                                            firn_table_parts_bytes(p, 0, p->sep.count));
+    if (firn_table_index_decode(bytes, ref->table_id, p, 0, p->sep.count, &r->index, NULL) !=
+        FIRN_OK)
         die("metadata");
-    r->table = (struct firn_stream_table){.meta = r->meta};
+    r->table = (struct firn_stream_table){
+        .index = r->index, .lower = firn_table_lower(ref), .upper = firn_table_upper(ref)};
 }
 
 /* Seconds of merging, copies from the "store" not counted. */
@@ -146,7 +152,8 @@ static void bench(enum firn_codec codec, const char *name)
            run[0].object.bytes.len, (unsigned long long)run[0].object.ref->raw_bytes);
     for (int i = 0; i < 2; i++) {
         firn_table_object_clear(&run[i].object);
-        firn_table_meta_free(run[i].meta);
+        firn_table_part_free(run[i].index);
+        firn_table_parts_clear(&run[i].parts);
     }
 }
 

@@ -17,8 +17,12 @@ struct input {
     const Firn__Table *ref; /* the manifest's */
     struct compactor_merge *job;
     char name[FIRN_NAME_MAX];
-    struct firn_table_meta *meta;
-    struct firn_store_op op; /* GET of the metadata */
+    struct firn_slice lower, upper; /* what counts of it in this job */
+    struct firn_table_parts parts;
+    uint32_t first, end;          /* the partitions with those keys; none where they are equal */
+    struct firn_table_head *head; /* where it has range tombstones */
+    struct firn_table_part *index;
+    struct firn_store_op op; /* GET of the one or the others */
     bool is_l0;
     bool skipped; /* a newer range tombstone covers it: never read */
 };
@@ -44,8 +48,8 @@ struct output {
 };
 
 enum phase {
-    LOADING_TOMBS, /* metadata of the inputs that have range tombstones */
-    LOADING,       /* metadata of the others that are not covered */
+    LOADING_TOMBS, /* heads of the inputs that have range tombstones */
+    LOADING,       /* indexes of those that are not covered */
     MERGING,
     COMMITTING,
 };
@@ -87,7 +91,9 @@ static void free_job(struct compactor_merge *j)
 {
     for (size_t i = 0; i < j->inputs; i++) {
         firn_store_op_clear(&j->input[i].op);
-        firn_table_meta_free(j->input[i].meta);
+        firn_table_parts_clear(&j->input[i].parts);
+        firn_table_head_free(j->input[i].head);
+        firn_table_part_free(j->input[i].index);
     }
     for (size_t i = 0; i < j->sources; i++) {
         firn_store_op_clear(&j->source[i].op);
@@ -155,9 +161,32 @@ void firn_compactor__merge_cancel(struct firn_compactor *c)
         fail(j, FIRN_TRANSIENT, NULL, "job", "cancelled");
 }
 
+static struct firn_slice larger(struct firn_slice a, struct firn_slice b)
+{
+    return firn_slice_cmp(a, b) < 0 ? b : a;
+}
+
+/* The smaller of two ends, of which b may be unbounded. */
+static struct firn_slice smaller_end(struct firn_slice a, struct firn_slice b)
+{
+    return b.len && firn_slice_cmp(b, a) < 0 ? b : a;
+}
+
 /* ---- loading metadata */
 
 static void load_more(struct compactor_merge *j);
+
+static enum firn_status decode(struct input *in, struct firn_slice bytes, struct firn_err *err)
+{
+    struct firn_table_loc loc = firn_table_loc_of(in->ref);
+    if (in->job->phase == LOADING)
+        return firn_table_index_decode(bytes, loc.table_id, &in->parts, in->first, in->end,
+                                       &in->index, err);
+    enum firn_status s = firn_table_head_decode(bytes, &loc, &in->head, err);
+    if (s == FIRN_OK && !firn_table_parts_same(&in->head->parts, &in->parts))
+        s = firn_fail(err, FIRN_CORRUPT, "the head names other partitions than the manifest");
+    return s;
+}
 
 static void loaded(struct firn_store_op *op)
 {
@@ -167,12 +196,10 @@ static void loaded(struct firn_store_op *op)
     j->under_way--;
     j->loading--;
     enum firn_status s = op->status;
-    if (s == FIRN_OK) {
-        struct firn_table_loc loc = firn_table_loc_of(in->ref);
-        s = firn_table_meta_decode_lean(firn_buf_slice(&op->req.reply), &loc, &in->meta, &err);
-    } else {
+    if (s == FIRN_OK)
+        s = decode(in, firn_buf_slice(&op->req.reply), &err);
+    else
         err = op->req.err;
-    }
     firn_store_op_clear(op);
     if (s != FIRN_OK)
         fail(j, s, &err, "reading metadata of", in->name);
@@ -186,8 +213,10 @@ static void load(struct compactor_merge *j, struct input *in)
     firn_store_op_init(&in->op);
     in->op.req.op = FIRN_OS_GET;
     in->op.req.key = in->name;
-    in->op.req.offset = in->ref->meta_offset;
-    in->op.req.length = in->ref->meta_length;
+    bool head = j->phase == LOADING_TOMBS;
+    in->op.req.offset = head ? in->ref->head_offset : in->parts.offset[in->first];
+    in->op.req.length =
+        head ? in->ref->head_length : firn_table_parts_bytes(&in->parts, in->first, in->end);
     in->op.done = loaded;
     in->op.arg = in;
     j->under_way++;
@@ -201,15 +230,15 @@ static enum firn_status all_tombs(const struct compactor_merge *j, struct firn_a
 {
     size_t n = 0;
     for (size_t i = 0; i < j->inputs; i++)
-        n += j->input[i].meta ? j->input[i].meta->tombs : 0;
+        n += j->input[i].head ? j->input[i].head->tombs : 0;
     struct firn_range_tomb *all = firn_malloc((n + 1) * sizeof *all);
     if (!all)
         return FIRN_LIMIT;
     n = 0;
     for (size_t i = 0; i < j->inputs; i++) {
-        const struct firn_table_meta *m = j->input[i].meta;
-        for (size_t k = 0; m && k < m->tombs; k++)
-            all[n++] = m->tomb[k];
+        const struct firn_table_head *h = j->input[i].head;
+        for (size_t k = 0; h && k < h->tombs; k++)
+            all[n++] = h->tomb[k];
     }
     enum firn_status s = firn_tombs_fragment(all, n, a, out, nout);
     firn_free(all);
@@ -227,7 +256,7 @@ static enum firn_status skip_covered(struct compactor_merge *j)
     enum firn_status s = all_tombs(j, &arena, &tomb, &tombs);
     for (size_t i = 0; s == FIRN_OK && tombs && i < j->inputs; i++) {
         struct input *in = &j->input[i];
-        if (in->meta)
+        if (in->head)
             continue;
         in->skipped = firn_plan_covered(tomb, tombs, firn_table_lower(in->ref),
                                         firn_table_upper(in->ref), in->ref->max_seqno);
@@ -245,7 +274,7 @@ static void load_more(struct compactor_merge *j)
         while (j->loading < LOADS_MAX && j->next_load < j->inputs) {
             struct input *in = &j->input[j->next_load++];
             bool has_tombs = in->ref->range_tombstones > 0;
-            if (j->phase == LOADING_TOMBS ? has_tombs : !in->meta && !in->skipped)
+            if (j->phase == LOADING_TOMBS ? has_tombs : in->first < in->end && !in->skipped)
                 load(j, in);
         }
         if (j->loading)
@@ -267,18 +296,7 @@ static void load_more(struct compactor_merge *j)
 
 /* ---- merging */
 
-static struct firn_slice larger(struct firn_slice a, struct firn_slice b)
-{
-    return firn_slice_cmp(a, b) < 0 ? b : a;
-}
-
-/* The smaller of two ends, of which b may be unbounded. */
-static struct firn_slice smaller_end(struct firn_slice a, struct firn_slice b)
-{
-    return b.len && firn_slice_cmp(b, a) < 0 ? b : a;
-}
-
-static enum firn_status fill_source(struct compactor_merge *j, struct source *s)
+static enum firn_status fill_source(struct source *s)
 {
     s->table = firn_calloc(s->tables + 1, sizeof *s->table);
     s->of = firn_calloc(s->tables + 1, sizeof *s->of);
@@ -289,9 +307,13 @@ static enum firn_status fill_source(struct compactor_merge *j, struct source *s)
         if (in->skipped)
             continue;
         s->of[s->ntable] = in;
-        s->table[s->ntable++] =
-            (struct firn_stream_table){in->meta, larger(firn_table_lower(in->ref), j->plan.start),
-                                       smaller_end(firn_table_upper(in->ref), j->plan.end)};
+        s->table[s->ntable++] = (struct firn_stream_table){
+            .index = in->index,
+            .tomb = in->head ? in->head->tomb : NULL,
+            .tombs = in->head ? in->head->tombs : 0,
+            .lower = in->lower,
+            .upper = in->upper,
+        };
     }
     return FIRN_OK;
 }
@@ -322,7 +344,7 @@ static enum firn_status begin_merge(struct compactor_merge *j)
     struct firn_merge_run_def *run = firn_calloc(j->sources, sizeof *run);
     enum firn_status s = run ? FIRN_OK : FIRN_LIMIT;
     for (size_t i = 0; s == FIRN_OK && i < j->sources; i++) {
-        s = fill_source(j, &j->source[i]);
+        s = fill_source(&j->source[i]);
         run[i] = (struct firn_merge_run_def){j->source[i].table, j->source[i].ntable};
     }
     struct firn_merge_options o = {
@@ -603,10 +625,25 @@ static enum firn_status list_inputs(struct compactor_merge *j)
     return FIRN_OK;
 }
 
+/* Which keys of an input count, and which partitions of its metadata have them. */
+static void aim(struct compactor_merge *j, struct input *in)
+{
+    struct firn_err err = {0};
+    in->lower = larger(firn_table_lower(in->ref), j->plan.start);
+    in->upper = smaller_end(firn_table_upper(in->ref), j->plan.end);
+    enum firn_status s = firn_table_parts_of(in->ref, &in->parts, &err);
+    if (s != FIRN_OK)
+        fail(j, s, &err, "preparing to read", in->name);
+    else if (!firn_table_parts_range(&in->parts, in->lower, in->upper, &in->first, &in->end))
+        in->first = in->end = 0;
+}
+
 static void begin(void *arg)
 {
     struct compactor_merge *j = arg;
     j->under_way--;
+    for (size_t i = 0; i < j->inputs && !j->failed; i++)
+        aim(j, &j->input[i]);
     if (!j->failed)
         load_more(j);
     end_if_idle(j);

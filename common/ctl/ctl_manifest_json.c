@@ -3,6 +3,8 @@
  */
 #include "ctl/ctl_priv.h"
 
+#include "format/table.h"
+
 #include <inttypes.h>
 
 struct json {
@@ -106,6 +108,24 @@ static void object_name(struct json *j, Firn__TableRole owner, uint64_t epoch, u
     text(j, "name", out);
 }
 
+/* The partitions of its metadata; a reference that makes no sense shows none. */
+static void table_parts(struct json *j, const Firn__Table *t)
+{
+    struct firn_table_parts p = {0};
+    opening(j, "metadata_partitions", '[');
+    if (firn_table_parts_of(t, &p, NULL) != FIRN_OK)
+        p.sep.count = 0;
+    for (uint32_t i = 0; i < p.sep.count; i++) {
+        opening(j, NULL, '{');
+        number(j, "offset", p.offset[i]);
+        number(j, "length", firn_table_parts_bytes(&p, i, i + 1));
+        key(j, "from", firn_seps_get(&p.sep, i));
+        closing(j, '}');
+    }
+    firn_table_parts_clear(&p);
+    closing(j, ']');
+}
+
 static void table(struct json *j, const Firn__Table *t)
 {
     opening(j, NULL, '{');
@@ -114,9 +134,10 @@ static void table(struct json *j, const Firn__Table *t)
     number(j, "format", t->format);
     number(j, "size", t->size);
     number(j, "raw_bytes", t->raw_bytes);
-    number(j, "meta_offset", t->meta_offset);
-    number(j, "meta_length", t->meta_length);
-    big(j, "meta_checksum", t->meta_checksum);
+    number(j, "head_offset", t->head_offset);
+    number(j, "head_length", t->head_length);
+    big(j, "head_checksum", t->head_checksum);
+    table_parts(j, t);
     number(j, "entries", t->entries);
     number(j, "tombstones", t->tombstones);
     number(j, "range_tombstones", t->range_tombstones);

@@ -1,5 +1,5 @@
-/* table dump: one table object by its own footer; the manifest is asked only for the `<db>` of a
- * short name. Blocks are read one after the other. */
+/* table dump: one table object by its own footer and head; the manifest is asked only for the
+ * `<db>` of a short name. Partitions, and the blocks of each, are read one after the other. */
 #include "ctl/ctl_priv.h"
 
 #include "base/mem.h"
@@ -15,8 +15,10 @@ struct table_dump {
     struct firn_table_name name;
     uint64_t size;
     struct firn_table_loc loc;
-    struct firn_table_meta *meta;
-    uint32_t block;
+    struct firn_table_head *head;
+    struct firn_table_part *part; /* the current one */
+    uint32_t part_at;
+    uint32_t block, blocks_before; /* of the partition; of those before it */
     struct firn_buf raw;
     struct firn_block_iter it;
     struct firn_codec_ctx codec;
@@ -26,7 +28,8 @@ struct table_dump {
 void firn_ctl__table_dump_free(struct firn_ctl *c)
 {
     struct table_dump *t = c->state;
-    firn_table_meta_free(t->meta);
+    firn_table_head_free(t->head);
+    firn_table_part_free(t->part);
     firn_block_iter_clear(&t->it);
     firn_codec_ctx_clear(&t->codec);
     firn_buf_clear(&t->raw);
@@ -54,11 +57,11 @@ static bool parse_short(const char *text, struct firn_table_name *out)
 
 static void print_props(struct firn_ctl *c, const struct table_dump *t)
 {
-    const struct firn_table_props *p = &t->meta->props;
+    const struct firn_table_props *p = &t->head->props;
     firn_ctl__print(c,
-                    "table %s\n  size %" PRIu64 ", id %016" PRIx64 ", metadata %" PRIu64
+                    "table %s\n  size %" PRIu64 ", id %016" PRIx64 ", head %" PRIu64
                     " bytes at %" PRIu64 "\n",
-                    t->key, t->size, t->loc.table_id, t->loc.meta_length, t->loc.meta_offset);
+                    t->key, t->size, t->loc.table_id, t->loc.head_length, t->loc.head_offset);
     firn_ctl__print(c,
                     "  entries %" PRIu64 ", tombstones %" PRIu64 ", range tombstones %" PRIu64
                     ", expiring %" PRIu64 "\n",
@@ -77,27 +80,41 @@ static void print_props(struct firn_ctl *c, const struct table_dump *t)
     firn_ctl__print_key(c, p->max_key);
     firn_ctl__print(c, "\n  created ");
     firn_ctl__print_time(c, p->created_ms);
-    firn_ctl__print(c, "\n  filter %u lines of %d bytes, %u probes\n", t->meta->filter.lines,
-                    FIRN_FILTER_LINE_BYTES, t->meta->filter.probes);
+    firn_ctl__print(c, "\n");
 }
 
-static void print_index(struct firn_ctl *c, const struct firn_table_meta *m)
+static void print_head(struct firn_ctl *c, const struct firn_table_head *h)
 {
-    firn_ctl__print(c, "index\n");
-    for (uint32_t i = 0; i < m->blocks; i++) {
-        const struct firn_table_block *b = &m->block[i];
-        firn_ctl__print(c, "  block %u at %" PRIu64 ": stored %u, raw %u, %u entries, from ", i,
-                        b->offset, b->stored_len, b->raw_len, b->count);
-        firn_ctl__print_key(c, firn_table_sep(m, i));
+    const struct firn_table_parts *p = &h->parts;
+    firn_ctl__print(c, "metadata in %u partitions\n", p->sep.count);
+    for (uint32_t i = 0; i < p->sep.count; i++) {
+        firn_ctl__print(c, "  partition %u at %" PRIu64 ": %" PRIu64 " bytes, from ", i,
+                        p->offset[i], firn_table_parts_bytes(p, i, i + 1));
+        firn_ctl__print_key(c, firn_seps_get(&p->sep, i));
         firn_ctl__print(c, "\n");
     }
     firn_ctl__print(c, "range tombstones\n");
-    for (size_t i = 0; i < m->tombs; i++) {
+    for (size_t i = 0; i < h->tombs; i++) {
         firn_ctl__print(c, "  ");
-        firn_ctl__print_range(c, m->tomb[i].start, m->tomb[i].end);
-        firn_ctl__print(c, " %" PRIu64 "\n", m->tomb[i].seqno);
+        firn_ctl__print_range(c, h->tomb[i].start, h->tomb[i].end);
+        firn_ctl__print(c, " %" PRIu64 "\n", h->tomb[i].seqno);
     }
-    firn_ctl__print(c, "entries\n");
+}
+
+static void print_part(struct firn_ctl *c, const struct table_dump *t)
+{
+    const struct firn_table_part *p = t->part;
+    firn_ctl__print(c, "index of partition %u: filter %u lines of %d bytes, %u probes\n",
+                    t->part_at, p->filter.lines, FIRN_FILTER_LINE_BYTES, p->filter.probes);
+    for (uint32_t i = 0; i < p->sep.count; i++) {
+        const struct firn_table_block *b = &p->block[i];
+        firn_ctl__print(c, "  block %u at %" PRIu64 ": stored %u, raw %u, %u entries, from ",
+                        t->blocks_before + i, b->offset, b->stored_len, b->raw_len, b->count);
+        firn_ctl__print_key(c,
+                            firn_seps_get(i ? &p->sep : &t->head->parts.sep, i ? i : t->part_at));
+        firn_ctl__print(c, "\n");
+    }
+    firn_ctl__print(c, "entries of partition %u\n", t->part_at);
 }
 
 static void print_entry(struct firn_ctl *c, const struct firn_entry *e)
@@ -120,12 +137,13 @@ static void print_entry(struct firn_ctl *c, const struct firn_entry *e)
 
 /* ---- blocks */
 
+static void next_part(struct firn_ctl *c);
 static void next_block(struct firn_ctl *c);
 
 static enum firn_status dump_block(struct firn_ctl *c, struct firn_slice stored)
 {
     struct table_dump *t = c->state;
-    const struct firn_table_block *x = &t->meta->block[t->block];
+    const struct firn_table_block *x = &t->part->block[t->block];
     struct firn_block b;
     t->raw.len = 0;
     enum firn_status s = firn_buf_reserve(&t->raw, x->raw_len);
@@ -156,8 +174,8 @@ static void got_block(struct firn_ctl *c)
         return;
     }
     if (s != FIRN_OK) {
-        firn_ctl__print(c, "  block %u at %" PRIu64 " is damaged\n", t->block,
-                        t->meta->block[t->block].offset);
+        firn_ctl__print(c, "  block %u at %" PRIu64 " is damaged\n", t->blocks_before + t->block,
+                        t->part->block[t->block].offset);
         t->damaged = true;
     }
     t->block++;
@@ -167,9 +185,54 @@ static void got_block(struct firn_ctl *c)
 static void next_block(struct firn_ctl *c)
 {
     struct table_dump *t = c->state;
-    if (t->block < t->meta->blocks) {
-        const struct firn_table_block *b = &t->meta->block[t->block];
+    if (t->block < t->part->sep.count) {
+        const struct firn_table_block *b = &t->part->block[t->block];
         firn_ctl__get(c, t->key, b->offset, b->stored_len, b->stored_len, got_block);
+        return;
+    }
+    t->blocks_before += t->part->sep.count;
+    t->part_at++;
+    next_part(c);
+}
+
+/* ---- metadata */
+
+static void damaged_meta(struct firn_ctl *c, uint64_t offset, enum firn_status s,
+                         const struct firn_err *err)
+{
+    const struct table_dump *t = c->state;
+    firn_ctl__fail(c, "%s: metadata at %" PRIu64 ": %s", t->key, offset,
+                   err->text[0] ? err->text : firn_status_name(s));
+}
+
+static void got_part(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    struct firn_err err = {0};
+    if (c->op.status != FIRN_OK) {
+        firn_ctl__fail_read(c);
+        return;
+    }
+    firn_table_part_free(t->part);
+    t->part = NULL;
+    enum firn_status s = firn_table_part_decode(firn_buf_slice(&c->op.req.reply), t->loc.table_id,
+                                                &t->head->parts, t->part_at, &t->part, &err);
+    if (s != FIRN_OK) {
+        damaged_meta(c, t->head->parts.offset[t->part_at], s, &err);
+        return;
+    }
+    print_part(c, t);
+    t->block = 0;
+    next_block(c);
+}
+
+static void next_part(struct firn_ctl *c)
+{
+    struct table_dump *t = c->state;
+    const struct firn_table_parts *p = &t->head->parts;
+    if (t->part_at < p->sep.count) {
+        uint64_t len = firn_table_parts_bytes(p, t->part_at, t->part_at + 1);
+        firn_ctl__get(c, t->key, p->offset[t->part_at], len, len, got_part);
     } else if (t->damaged) {
         firn_ctl__fail(c, "%s: damaged blocks were left out", t->key);
     } else {
@@ -177,9 +240,7 @@ static void next_block(struct firn_ctl *c)
     }
 }
 
-/* ---- metadata */
-
-static void got_meta(struct firn_ctl *c)
+static void got_head(struct firn_ctl *c)
 {
     struct table_dump *t = c->state;
     struct firn_err err = {0};
@@ -188,15 +249,14 @@ static void got_meta(struct firn_ctl *c)
         return;
     }
     enum firn_status s =
-        firn_table_meta_decode(firn_buf_slice(&c->op.req.reply), &t->loc, &t->meta, &err);
+        firn_table_head_decode(firn_buf_slice(&c->op.req.reply), &t->loc, &t->head, &err);
     if (s != FIRN_OK) {
-        firn_ctl__fail(c, "%s: metadata at %" PRIu64 ": %s", t->key, t->loc.meta_offset,
-                       err.text[0] ? err.text : firn_status_name(s));
+        damaged_meta(c, t->loc.head_offset, s, &err);
         return;
     }
     print_props(c, t);
-    print_index(c, t->meta);
-    next_block(c);
+    print_head(c, t->head);
+    next_part(c);
 }
 
 static void got_footer(struct firn_ctl *c)
@@ -214,8 +274,8 @@ static void got_footer(struct firn_ctl *c)
                        t->size - FIRN_TABLE_FOOTER_BYTES,
                        err.text[0] ? err.text : firn_status_name(s));
     else
-        firn_ctl__get(c, t->key, t->loc.meta_offset, t->loc.meta_length, t->loc.meta_length,
-                      got_meta);
+        firn_ctl__get(c, t->key, t->loc.head_offset, t->loc.head_length, t->loc.head_length,
+                      got_head);
 }
 
 static void got_size(struct firn_ctl *c)

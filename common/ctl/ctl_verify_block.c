@@ -45,7 +45,7 @@ static void complain(struct verify_blocks *b, uint32_t block, const char *fmt, .
         struct firn_err *e = &b->err[b->errors];
         va_list ap;
         int n = snprintf(e->text, sizeof e->text, "block %u at offset %" PRIu64 ": ", block,
-                         b->meta->block[block].offset);
+                         b->meta->index->block[block].offset);
         va_start(ap, fmt);
         (void)vsnprintf(e->text + n, sizeof e->text - (size_t)n, fmt, ap);
         va_end(ap);
@@ -56,12 +56,13 @@ static void complain(struct verify_blocks *b, uint32_t block, const char *fmt, .
 /* Unpack and open block i into b->raw. */
 static bool open_block(struct verify_blocks *b, uint32_t i, struct firn_block *out)
 {
-    const struct firn_table_block *x = &b->meta->block[i];
-    struct firn_slice stored = firn_slice_of(
-        b->stored.data + (x->offset - b->meta->block[b->first].offset), x->stored_len);
+    const struct firn_table_part *index = b->meta->index;
+    const struct firn_table_block *x = &index->block[i];
+    struct firn_slice stored =
+        firn_slice_of(b->stored.data + (x->offset - index->block[b->first].offset), x->stored_len);
     enum firn_status s = firn_buf_reserve(&b->raw, x->raw_len);
     if (s == FIRN_OK)
-        s = firn_block_unpack(&b->codec, stored, b->meta->table_id, x->offset, b->raw.data,
+        s = firn_block_unpack(&b->codec, stored, index->table_id, x->offset, b->raw.data,
                               x->raw_len);
     if (s == FIRN_OK) {
         s = firn_block_open(firn_slice_of(b->raw.data, x->raw_len), out);
@@ -78,23 +79,28 @@ static bool open_block(struct verify_blocks *b, uint32_t i, struct firn_block *o
     return s == FIRN_OK;
 }
 
-/* Does a reader find it? */
-static const char *lookup_problem(const struct verify_blocks *b, const struct firn_block *block,
-                                  const struct firn_entry *e)
+/* Does a reader find it, in block i? It goes by the manifest's separators to a partition. */
+static const char *lookup_problem(const struct verify_blocks *b, uint32_t i,
+                                  const struct firn_block *block, const struct firn_entry *e)
 {
     struct firn_entry found;
     uint64_t hash = firn_xxh3(e->key.data, e->key.len);
-    if (b->meta->filter.lines && !firn_filter_may_have(&b->meta->filter, hash))
+    const struct verify_meta *m = b->meta;
+    const struct firn_table_part *p = m->part[firn_seps_find(&m->parts.sep, e->key)];
+    if (p->block[firn_seps_find(&p->sep, e->key)].offset != m->index->block[i].offset)
+        return "the index leads to another block for a key that is there";
+    if (!firn_filter_may_have(&p->filter, hash))
         return "the filter denies a key that is there";
     if (firn_block_get(block, e->key, hash, &found) != FIRN_OK || found.seqno != e->seqno)
         return "the search in the block does not find a key that is there";
     return NULL;
 }
 
-static const char *entry_problem(const struct verify_blocks *b, const struct firn_block *block,
-                                 const struct firn_entry *e, bool first)
+static const char *entry_problem(const struct verify_blocks *b, uint32_t i,
+                                 const struct firn_block *block, const struct firn_entry *e,
+                                 bool first)
 {
-    const struct firn_table_props *p = &b->meta->props;
+    const struct firn_table_props *p = &b->meta->head->props;
     if (!firn_key_valid(e->key) && !firn_expiry_key_valid(e->key))
         return "a key is not well-formed";
     if (firn_key_is_expiry(e->key) && firn_expiry_key_ms(e->key) != e->expiry_ms)
@@ -103,7 +109,7 @@ static const char *entry_problem(const struct verify_blocks *b, const struct fir
         return "keys are not in ascending order";
     if (e->seqno < p->min_seqno || e->seqno > p->max_seqno)
         return "a seqno lies outside of the table's range";
-    return lookup_problem(b, block, e);
+    return lookup_problem(b, i, block, e);
 }
 
 static void count_entry(struct verify_totals *t, const struct firn_entry *e)
@@ -124,17 +130,18 @@ static void count_entry(struct verify_totals *t, const struct firn_entry *e)
 /* The first or last key of a block, against the index, the manifest's bounds and the properties. */
 static void check_edge(struct verify_blocks *b, uint32_t i, struct firn_slice key, bool last)
 {
-    const struct firn_table_meta *m = b->meta;
-    bool end_of_table = last ? i + 1 == m->blocks : i == 0;
-    if (last && i + 1 < m->blocks && firn_slice_cmp(key, firn_table_sep(m, i + 1)) >= 0)
+    const struct firn_table_props *p = &b->meta->head->props;
+    const struct firn_seps *sep = &b->meta->index->sep;
+    bool end_of_table = last ? i + 1 == sep->count : i == 0;
+    if (last && i + 1 < sep->count && firn_slice_cmp(key, firn_seps_get(sep, i + 1)) >= 0)
         complain(b, i, "its last key belongs into the next block");
-    if (!last && firn_slice_cmp(key, firn_table_sep(m, i)) < 0)
+    if (!last && firn_slice_cmp(key, firn_seps_get(sep, i)) < 0)
         complain(b, i, "its first key belongs into the block before");
     if (last ? firn_slice_cmp(key, firn_pb_slice(&b->ref->upper)) >= 0
              : firn_slice_cmp(key, firn_pb_slice(&b->ref->lower)) < 0)
         complain(b, i, "its %s key lies outside of the manifest's bounds of the table",
                  last ? "last" : "first");
-    if (end_of_table && !firn_slice_eq(key, last ? m->props.max_key : m->props.min_key))
+    if (end_of_table && !firn_slice_eq(key, last ? p->max_key : p->min_key))
         complain(b, i, "the table's %s key is not the one in its properties",
                  last ? "last" : "first");
 }
@@ -151,7 +158,7 @@ static void check_block(struct verify_blocks *b, uint32_t i)
     }
     for (firn_block_iter_first(&b->it); b->it.valid; firn_block_iter_next(&b->it), n++) {
         const struct firn_entry *e = &b->it.e;
-        const char *problem = entry_problem(b, &block, e, n == 0);
+        const char *problem = entry_problem(b, i, &block, e, n == 0);
         if (problem)
             complain(b, i, "entry %u: %s", n, problem);
         if (n == 0)
@@ -165,9 +172,10 @@ static void check_block(struct verify_blocks *b, uint32_t i)
     }
     if (n)
         check_edge(b, i, firn_buf_slice(&b->last), true);
-    if (n != b->meta->block[i].count)
-        complain(b, i, "%u entries, the index says %u", n, b->meta->block[i].count);
-    b->totals.raw_bytes += b->meta->block[i].raw_len;
+    const struct firn_table_block *x = &b->meta->index->block[i];
+    if (n != x->count)
+        complain(b, i, "%u entries, the index says %u", n, x->count);
+    b->totals.raw_bytes += x->raw_len;
 }
 
 void firn_ctl__verify_blocks_run(struct verify_blocks *b)

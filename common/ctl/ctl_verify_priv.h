@@ -110,10 +110,22 @@ struct verify_totals {
     uint64_t min_expiry_ms, max_expiry_ms;
 };
 
+/* A table's metadata, all of it. */
+struct verify_meta {
+    struct firn_table_parts parts; /* as the manifest names them */
+    struct firn_table_head *head;
+    struct firn_table_part *part[FIRN_TABLE_PARTS_MAX];
+    struct firn_table_part *index; /* of all blocks; NULL: there are none */
+};
+static inline uint32_t verify_blocks_of(const struct verify_meta *m)
+{
+    return m->index ? m->index->sep.count : 0;
+}
+
 /* Blocks [first, end) of a table, and what came of them. */
 struct verify_blocks {
     /* in */
-    const struct firn_table_meta *meta;
+    const struct verify_meta *meta;
     const Firn__Table *ref;
     uint32_t first, end;
     struct firn_slice stored; /* from the offset of block `first` on */

@@ -56,12 +56,23 @@ static int by_name(const void *x, const void *y)
     return c ? c : (a->checkpoint != NULL) - (b->checkpoint != NULL);
 }
 
+static bool same_parts(const Firn__Table *a, const Firn__Table *b)
+{
+    struct firn_table_parts p;
+    if (firn_table_parts_of(a, &p, NULL) != FIRN_OK)
+        return true; /* that is said when the table is read */
+    bool same = firn_table_parts_match(&p, b);
+    firn_table_parts_clear(&p);
+    return same;
+}
+
 /* All that does not depend on the place a reference has in the manifest. */
 static bool same_object(const Firn__Table *a, const Firn__Table *b)
 {
-    return a->table_id == b->table_id && a->size == b->size && a->meta_offset == b->meta_offset &&
-           a->meta_length == b->meta_length && a->meta_checksum == b->meta_checksum &&
-           a->entries == b->entries && a->min_seqno == b->min_seqno && a->max_seqno == b->max_seqno;
+    return a->table_id == b->table_id && a->size == b->size && a->head_offset == b->head_offset &&
+           a->head_length == b->head_length && a->head_checksum == b->head_checksum &&
+           a->entries == b->entries && a->min_seqno == b->min_seqno &&
+           a->max_seqno == b->max_seqno && same_parts(a, b);
 }
 
 void firn_ctl__verify_join_refs(struct verify *v)

@@ -1,6 +1,6 @@
-/* One table object: header -> metadata and footer -> blocks, in chunks that are fetched and checked
- * in parallel -> what they add up to. Keys of block i lie between separators i and i + 1, so that
- * each chunk can be checked by itself. */
+/* One table object: header -> partitions, head and footer -> blocks, in chunks that are fetched and
+ * checked in parallel -> what they add up to. Keys of block i lie between separators i and i + 1,
+ * so that each chunk can be checked by itself. */
 #include "ctl/ctl_verify_priv.h"
 
 #include "base/mem.h"
@@ -26,8 +26,9 @@ struct verify_table {
     char key[FIRN_NAME_MAX];
     struct firn_store_op op; /* header, metadata */
     struct firn_job job;     /* decoding metadata */
-    struct firn_table_meta *meta;
-    enum firn_status meta_status;
+    struct verify_meta meta;
+    enum firn_status meta_status; /* of decoding it: the first error … */
+    uint64_t meta_offset;         /* … in what lies here */
     struct firn_err meta_err;
     uint32_t next_block;
     struct chunk chunk[CHUNKS_AT_ONCE];
@@ -52,7 +53,11 @@ void firn_ctl__verify_table_free(struct verify_table *t)
         firn_ctl__verify_blocks_clear(&t->chunk[i].blocks);
     }
     firn_store_op_clear(&t->op);
-    firn_table_meta_free(t->meta);
+    firn_table_parts_clear(&t->meta.parts);
+    firn_table_head_free(t->meta.head);
+    firn_table_part_free(t->meta.index);
+    for (unsigned i = 0; i < FIRN_TABLE_PARTS_MAX; i++)
+        firn_table_part_free(t->meta.part[i]);
     firn_defer_cancel(t->v->c->env, &t->ended);
     firn_free(t);
 }
@@ -125,10 +130,11 @@ static void compare(struct verify_table *t, const char *what, uint64_t counted, 
 static void compare_sums(struct verify_table *t)
 {
     struct verify_totals *s = &t->totals;
-    const struct firn_table_props *p = &t->meta->props;
+    const struct firn_table_head *h = t->meta.head;
+    const struct firn_table_props *p = &h->props;
     const Firn__Table *r = t->ref->table;
-    for (size_t i = 0; i < t->meta->tombs; i++) {
-        uint64_t seqno = t->meta->tomb[i].seqno;
+    for (size_t i = 0; i < h->tombs; i++) {
+        uint64_t seqno = h->tomb[i].seqno;
         s->min_seqno = seqno < s->min_seqno ? seqno : s->min_seqno;
         s->max_seqno = seqno > s->max_seqno ? seqno : s->max_seqno;
     }
@@ -136,7 +142,7 @@ static void compare_sums(struct verify_table *t)
         s->min_expiry_ms = 0;
     compare(t, "entries", s->entries, p->entries, r->entries);
     compare(t, "tombstones", s->tombstones, p->tombstones, r->tombstones);
-    compare(t, "range tombstones", t->meta->tombs, p->range_tombstones, r->range_tombstones);
+    compare(t, "range tombstones", h->tombs, p->range_tombstones, r->range_tombstones);
     compare(t, "raw bytes", s->raw_bytes, p->raw_bytes, r->raw_bytes);
     compare(t, "lowest seqno", s->min_seqno, p->min_seqno, r->min_seqno);
     compare(t, "highest seqno", s->max_seqno, p->max_seqno, r->max_seqno);
@@ -198,14 +204,14 @@ static void got_chunk(struct firn_store_op *op)
 
 static void fetch_chunk(struct verify_table *t, struct chunk *k)
 {
-    const struct firn_table_block *b = t->meta->block;
+    const struct firn_table_block *b = t->meta.index->block;
     uint64_t from = b[t->next_block].offset, to = from;
-    k->blocks.meta = t->meta;
+    k->blocks.meta = &t->meta;
     k->blocks.ref = t->ref->table;
     k->blocks.first = t->next_block;
     do {
         to += b[t->next_block++].stored_len;
-    } while (t->next_block < t->meta->blocks &&
+    } while (t->next_block < verify_blocks_of(&t->meta) &&
              to + b[t->next_block].stored_len - from <= CHUNK_BYTES);
     k->blocks.end = t->next_block;
     k->t = t;
@@ -217,7 +223,7 @@ static void fetch_chunk(struct verify_table *t, struct chunk *k)
 static void next_chunks(struct verify_table *t)
 {
     for (unsigned i = 0; i < CHUNKS_AT_ONCE && !t->ref->missing; i++)
-        if (!t->chunk[i].busy && t->next_block < t->meta->blocks)
+        if (!t->chunk[i].busy && t->next_block < verify_blocks_of(&t->meta))
             fetch_chunk(t, &t->chunk[i]);
     if (t->busy)
         return;
@@ -232,8 +238,8 @@ static void next_chunks(struct verify_table *t)
 static void check_tombs(struct verify_table *t)
 {
     const Firn__Table *r = t->ref->table;
-    for (size_t i = 0; i < t->meta->tombs; i++) {
-        const struct firn_range_tomb *x = &t->meta->tomb[i];
+    for (size_t i = 0; i < t->meta.head->tombs; i++) {
+        const struct firn_range_tomb *x = &t->meta.head->tomb[i];
         if (firn_slice_cmp(x->start, firn_pb_slice(&r->lower)) < 0 ||
             (x->end.len && firn_slice_cmp(x->end, firn_pb_slice(&r->upper)) > 0))
             firn_ctl__verify_error(t->v,
@@ -247,7 +253,7 @@ static void check_footer(struct verify_table *t)
 {
     struct firn_slice tail = firn_buf_slice(&t->op.req.reply);
     struct firn_slice footer =
-        firn_slice_of(tail.data + t->loc.meta_length, FIRN_TABLE_FOOTER_BYTES);
+        firn_slice_of(tail.data + tail.len - FIRN_TABLE_FOOTER_BYTES, FIRN_TABLE_FOOTER_BYTES);
     struct firn_table_loc loc;
     struct firn_err err = {0};
     enum firn_status s = firn_table_footer_decode(footer, t->loc.size, &loc, &err);
@@ -255,18 +261,46 @@ static void check_footer(struct verify_table *t)
         firn_ctl__verify_error(t->v, "%s: footer at offset %" PRIu64 ": %s", t->key,
                                t->loc.size - FIRN_TABLE_FOOTER_BYTES,
                                err.text[0] ? err.text : firn_status_name(s));
-    else if (loc.table_id != t->loc.table_id || loc.meta_offset != t->loc.meta_offset ||
-             loc.meta_length != t->loc.meta_length || loc.meta_checksum != t->loc.meta_checksum)
+    else if (loc.table_id != t->loc.table_id || loc.head_offset != t->loc.head_offset ||
+             loc.head_length != t->loc.head_length || loc.head_checksum != t->loc.head_checksum)
         firn_ctl__verify_error(t->v,
                                "%s: footer at offset %" PRIu64 ": the manifest says otherwise",
                                t->key, t->loc.size - FIRN_TABLE_FOOTER_BYTES);
 }
 
+/* Each partition by itself, as readers do; then all as one index, which they must make. */
+static void decode_parts(struct verify_table *t, struct firn_slice bytes)
+{
+    struct verify_meta *m = &t->meta;
+    const struct firn_table_parts *p = &m->parts;
+    for (uint32_t i = 0; t->meta_status == FIRN_OK && i < p->sep.count; i++) {
+        struct firn_slice one = firn_slice_of(bytes.data + firn_table_parts_bytes(p, 0, i),
+                                              firn_table_parts_bytes(p, i, i + 1));
+        t->meta_offset = p->offset[i];
+        t->meta_status =
+            firn_table_part_decode(one, t->loc.table_id, p, i, &m->part[i], &t->meta_err);
+    }
+    if (t->meta_status != FIRN_OK || p->sep.count == 0)
+        return;
+    t->meta_offset = p->offset[0];
+    t->meta_status = firn_table_index_decode(bytes, t->loc.table_id, p, 0, p->sep.count, &m->index,
+                                             &t->meta_err);
+}
+
 static void decode_meta(struct firn_job *job)
 {
     struct verify_table *t = job->arg;
-    struct firn_slice region = firn_slice_of(t->op.req.reply.data, t->loc.meta_length);
-    t->meta_status = firn_table_meta_decode(region, &t->loc, &t->meta, &t->meta_err);
+    const struct firn_table_parts *p = &t->meta.parts;
+    size_t parts_len = firn_table_parts_bytes(p, 0, p->sep.count);
+    struct firn_slice all = firn_buf_slice(&t->op.req.reply);
+    struct firn_slice head = firn_slice_of(all.data + parts_len, t->loc.head_length);
+    t->meta_offset = t->loc.head_offset;
+    t->meta_status = firn_table_head_decode(head, &t->loc, &t->meta.head, &t->meta_err);
+    if (t->meta_status == FIRN_OK && !firn_table_parts_same(&t->meta.head->parts, p))
+        t->meta_status = firn_fail(&t->meta_err, FIRN_CORRUPT,
+                                   "the head names other partitions than the manifest");
+    if (t->meta_status == FIRN_OK)
+        decode_parts(t, firn_slice_of(all.data, parts_len));
 }
 
 static void meta_decoded(struct firn_job *job)
@@ -276,7 +310,7 @@ static void meta_decoded(struct firn_job *job)
     firn_store_op_clear(&t->op);
     if (t->meta_status != FIRN_OK) {
         firn_ctl__verify_error(
-            t->v, "%s: metadata at offset %" PRIu64 ": %s", t->key, t->loc.meta_offset,
+            t->v, "%s: metadata at offset %" PRIu64 ": %s", t->key, t->meta_offset,
             t->meta_err.text[0] ? t->meta_err.text : firn_status_name(t->meta_status));
         finish(t);
         return;
@@ -288,7 +322,7 @@ static void meta_decoded(struct firn_job *job)
 static void got_tail(struct firn_store_op *op)
 {
     struct verify_table *t = op->arg;
-    if (!usable(t, op, t->loc.meta_offset, t->loc.size - t->loc.meta_offset)) {
+    if (!usable(t, op, op->req.offset, op->req.length)) {
         finish(t);
         return;
     }
@@ -316,24 +350,20 @@ static void got_header(struct firn_store_op *op)
             return;
         }
     }
-    fetch(t, &t->op, t->loc.meta_offset, t->loc.size - t->loc.meta_offset, got_tail, t);
+    uint64_t from = t->meta.parts.offset[0];
+    fetch(t, &t->op, from, t->loc.size - from, got_tail, t);
 }
 
 /* Does the manifest's reference make sense by itself? */
 static bool reference_ok(struct verify_table *t)
 {
-    const struct firn_table_loc *l = &t->loc;
     struct firn_table_name name = firn_table_name_of(t->ref->table);
-    if (l->meta_offset < FIRN_TABLE_HEADER_BYTES || l->meta_length > FIRN_TABLE_META_MAX ||
-        l->size < FIRN_TABLE_FOOTER_BYTES || l->meta_offset > l->size - FIRN_TABLE_FOOTER_BYTES ||
-        l->meta_length != l->size - FIRN_TABLE_FOOTER_BYTES - l->meta_offset) {
-        firn_ctl__verify_error(t->v,
-                               "%s: the manifest's reference makes no sense: size %" PRIu64
-                               ", metadata %" PRIu64 " bytes at %" PRIu64,
-                               t->key, l->size, l->meta_length, l->meta_offset);
+    struct firn_err err = {0};
+    if (firn_table_parts_of(t->ref->table, &t->meta.parts, &err) != FIRN_OK) {
+        firn_ctl__verify_error(t->v, "%s: the manifest: %s", t->key, err.text);
         return false;
     }
-    if (l->table_id != firn_table_id(&t->v->c->db, &name))
+    if (t->loc.table_id != firn_table_id(&t->v->c->db, &name))
         firn_ctl__verify_error(t->v, "%s: the manifest's table id is not that of the name", t->key);
     return true;
 }

@@ -42,7 +42,7 @@ static bool table_ok(const Firn__Table *t, bool l0)
 {
     if (!name_ok(t->role, t->epoch, t->number))
         return false;
-    if (t->meta_offset > t->size || t->meta_length > t->size - t->meta_offset)
+    if (t->head_offset > t->size || t->head_length > t->size - t->head_offset)
         return false;
     if (t->lower.len > FIRN_BOUND_MAX || t->upper.len > FIRN_BOUND_MAX ||
         t->clip_lower.len > FIRN_BOUND_MAX || t->clip_upper.len > FIRN_BOUND_MAX)

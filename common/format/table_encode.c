@@ -24,40 +24,45 @@ enum firn_status firn_table_header_encode(uint64_t table_id, struct firn_buf *ou
     return firn_buf_append(out, b, sizeof b);
 }
 
-static enum firn_status put_index(const struct firn_table_meta_parts *p, struct firn_buf *out)
+static enum firn_status put_index(const struct firn_table_part_def *d, struct firn_buf *out)
 {
-    size_t len = FIRN_TABLE__INDEX_HEADER + p->blocks * FIRN_TABLE__INDEX_ENTRY + p->sep.len;
-    if (len > FIRN_TABLE_META_MAX)
-        return FIRN_LIMIT;
-    enum firn_status s = firn_buf_reserve(out, len);
+    uint32_t from = d->sep_at[1], sep_len = d->sep_at[d->blocks] - from;
+    size_t len = FIRN_TABLE__INDEX_HEADER + (size_t)d->blocks * FIRN_TABLE__INDEX_ENTRY + sep_len;
+    enum firn_status s = len > FIRN_TABLE_META_MAX ? FIRN_LIMIT : firn_buf_reserve(out, len);
     if (s != FIRN_OK)
         return s;
-    size_t common = 0;
-    if (p->blocks > 1) { /* separators ascend: what the first and the last share, all share */
-        size_t first = p->block[1].sep_len, last = p->block[p->blocks - 1].sep_len;
-        const uint8_t *at = p->sep.data + p->sep.len - last;
-        common = firn_shared_len(p->sep.data, at, first < last ? first : last);
-    }
     uint8_t *b = out->data + out->len;
-    firn_put_le32(b, (uint32_t)p->blocks);
-    firn_put_le32(b + 4, (uint32_t)p->sep.len);
-    firn_put_le32(b + 8, 0);
-    firn_put_le32(b + 12, (uint32_t)common);
+    firn_put_le64(b, d->block[0].offset);
+    firn_put_le32(b + 8, d->blocks);
+    firn_put_le32(b + 12, sep_len);
     b += FIRN_TABLE__INDEX_HEADER;
-    for (size_t i = 0; i < p->blocks; i++, b += FIRN_TABLE__INDEX_ENTRY) {
-        firn_put_le64(b, p->block[i].offset);
-        firn_put_le32(b + 8, p->block[i].stored_len);
-        firn_put_le32(b + 12, p->block[i].raw_len);
-        firn_put_le32(b + 16, p->block[i].count);
-        firn_put_le32(b + 20, p->block[i].sep_len);
+    for (uint32_t i = 0; i < d->blocks; i++, b += FIRN_TABLE__INDEX_ENTRY) {
+        firn_put_le32(b, d->block[i].stored_len);
+        firn_put_le32(b + 4, d->block[i].raw_len);
+        firn_put_le32(b + 8, d->block[i].count);
+        firn_put_le32(b + 12, i ? d->sep_at[i + 1] - d->sep_at[i] : 0);
     }
-    if (p->sep.len)
-        memcpy(b, p->sep.data, p->sep.len);
+    if (sep_len)
+        memcpy(b, d->sep + from, sep_len);
     out->len += len;
     return FIRN_OK;
 }
 
-static enum firn_status put_tombs(const struct firn_table_meta_parts *p, struct firn_buf *out)
+static enum firn_status put_parts(const struct firn_table_head_def *d, struct firn_buf *out)
+{
+    uint8_t b[FIRN_TABLE__PARTS_ENTRY];
+    firn_put_le32(b, d->parts);
+    firn_put_le32(b + 4, (uint32_t)d->part_sep.len);
+    enum firn_status s = firn_buf_append(out, b, FIRN_TABLE__PARTS_HEADER);
+    for (uint32_t i = 0; i < d->parts && s == FIRN_OK; i++) {
+        firn_put_le32(b, d->part_length[i]);
+        firn_put_le32(b + 4, i ? d->part_sep_length[i] : 0);
+        s = firn_buf_append(out, b, sizeof b);
+    }
+    return s == FIRN_OK ? firn_buf_append(out, d->part_sep.data, d->part_sep.len) : s;
+}
+
+static enum firn_status put_tombs(const struct firn_table_head_def *p, struct firn_buf *out)
 {
     uint8_t b[FIRN_TABLE__TOMB_ENTRY] = {0};
     firn_put_le32(b, (uint32_t)p->tombs);
@@ -76,7 +81,7 @@ static enum firn_status put_tombs(const struct firn_table_meta_parts *p, struct 
     return s;
 }
 
-static enum firn_status put_props(const struct firn_table_meta_parts *p, struct firn_buf *out)
+static enum firn_status put_props(const struct firn_table_head_def *p, struct firn_buf *out)
 {
     const struct firn_table_props *q = p->props;
     Firn__TableProperties m = FIRN__TABLE_PROPERTIES__INIT;
@@ -107,68 +112,80 @@ static enum firn_status put_props(const struct firn_table_meta_parts *p, struct 
     return s;
 }
 
-/* Append one section and note it in the directory, which lies at `start`. */
-static enum firn_status put_section(const struct firn_table_meta_parts *p, unsigned kind,
-                                    struct firn_buf *out, size_t start)
+/* A directory with room for `sections` at the end of out, empty so far; *start is where it lies. */
+static enum firn_status begin(size_t sections, struct firn_buf *out, size_t *start)
 {
-    size_t at = out->len;
-    enum firn_status s = FIRN_OK;
-    switch (kind) {
-    case FIRN_TABLE__INDEX:
-        s = put_index(p, out);
-        break;
-    case FIRN_TABLE__FILTER:
-        s = firn_buf_append(out, p->filter.data, p->filter.len);
-        break;
-    case FIRN_TABLE__TOMBS:
-        s = put_tombs(p, out);
-        break;
-    default:
-        s = put_props(p, out);
-        break;
-    }
+    size_t len = FIRN_TABLE__DIRECTORY + sections * FIRN_TABLE__SECTION_BYTES;
+    enum firn_status s = firn_buf_reserve(out, len);
     if (s != FIRN_OK)
         return s;
-    if (out->len - start > FIRN_TABLE_META_MAX)
+    *start = out->len;
+    memset(out->data + out->len, 0, len);
+    out->len += len;
+    return FIRN_OK;
+}
+
+/* Note in the directory at `start` that what lies from `at` on is a section. */
+static enum firn_status note(unsigned kind, size_t at, size_t start, struct firn_buf *out)
+{
+    if (out->len - start > FIRN_TABLE_META_MAX - FIRN_TABLE__SUM_BYTES)
         return FIRN_LIMIT;
     uint32_t n = firn_le32(out->data + start);
-    uint8_t *d = out->data + start + FIRN_TABLE__META_HEADER + n * FIRN_TABLE__SECTION_BYTES;
+    uint8_t *d = out->data + start + FIRN_TABLE__DIRECTORY + n * FIRN_TABLE__SECTION_BYTES;
     firn_put_le16(d, (uint16_t)kind);
-    firn_put_le16(d + 2, 0);
-    firn_put_le32(d + 4, 0);
     firn_put_le32(d + 8, (uint32_t)(at - start));
     firn_put_le32(d + 12, (uint32_t)(out->len - at));
     firn_put_le32(out->data + start, n + 1);
     return FIRN_OK;
 }
 
-enum firn_status firn_table_meta_encode(const struct firn_table_meta_parts *p, struct firn_buf *out)
+enum firn_status firn_table_part_encode(const struct firn_table_part_def *d, struct firn_buf *out)
 {
-    size_t start = out->len, sections = 2;
-    sections += p->filter.len > 0;
-    sections += p->tombs > 0;
-    size_t dir = FIRN_TABLE__META_HEADER + sections * FIRN_TABLE__SECTION_BYTES;
-    enum firn_status s = firn_buf_reserve(out, dir);
+    size_t start, at;
+    FIRN_ASSERT(d->blocks > 0);
+    enum firn_status s = begin(d->filter.len ? 2 : 1, out, &start);
+    at = out->len;
+    if (s == FIRN_OK)
+        s = put_index(d, out);
+    if (s == FIRN_OK)
+        s = note(FIRN_TABLE__INDEX, at, start, out);
+    at = out->len;
+    if (s == FIRN_OK && d->filter.len)
+        s = firn_buf_append(out, d->filter.data, d->filter.len);
+    if (s == FIRN_OK && d->filter.len)
+        s = note(FIRN_TABLE__FILTER, at, start, out);
     if (s != FIRN_OK)
         return s;
-    memset(out->data + start, 0, dir);
-    out->len += dir;
-    s = put_section(p, FIRN_TABLE__INDEX, out, start);
-    if (s == FIRN_OK && p->filter.len)
-        s = put_section(p, FIRN_TABLE__FILTER, out, start);
-    if (s == FIRN_OK && p->tombs)
-        s = put_section(p, FIRN_TABLE__TOMBS, out, start);
-    if (s == FIRN_OK)
-        s = put_section(p, FIRN_TABLE__PROPS, out, start);
+    uint8_t sum[FIRN_TABLE__SUM_BYTES];
+    uint64_t seed = firn_place_seed(d->table_id, d->offset);
+    firn_put_le64(sum, firn_xxh3_seed(out->data + start, out->len - start, seed));
+    return firn_buf_append(out, sum, sizeof sum);
+}
+
+enum firn_status firn_table_head_encode(const struct firn_table_head_def *d, struct firn_buf *out)
+{
+    static enum firn_status (*const put[])(const struct firn_table_head_def *,
+                                           struct firn_buf *) = {put_parts, put_tombs, put_props};
+    static const unsigned kind[] = {FIRN_TABLE__PARTS, FIRN_TABLE__TOMBS, FIRN_TABLE__PROPS};
+    size_t start;
+    enum firn_status s = begin(d->tombs ? 3 : 2, out, &start);
+    for (unsigned i = 0; s == FIRN_OK && i < 3; i++) {
+        size_t at = out->len;
+        if (kind[i] == FIRN_TABLE__TOMBS && d->tombs == 0)
+            continue;
+        s = put[i](d, out);
+        if (s == FIRN_OK)
+            s = note(kind[i], at, start, out);
+    }
     return s;
 }
 
 enum firn_status firn_table_footer_encode(const struct firn_table_loc *loc, struct firn_buf *out)
 {
     uint8_t b[FIRN_TABLE_FOOTER_BYTES];
-    firn_put_le64(b, loc->meta_offset);
-    firn_put_le64(b + 8, loc->meta_length);
-    firn_put_le64(b + 16, loc->meta_checksum);
+    firn_put_le64(b, loc->head_offset);
+    firn_put_le64(b + 8, loc->head_length);
+    firn_put_le64(b + 16, loc->head_checksum);
     firn_put_le64(b + 24, loc->table_id);
     firn_objheader_put(b + 32, FIRN_OBJ_TABLE, FIRN_TABLE_FORMAT);
     firn_put_le64(b + 40, firn_xxh3(b, 40));

@@ -84,12 +84,24 @@ struct firn_cache_entry *firn_cache_new_block(uint64_t table_id, uint64_t offset
     return e;
 }
 
-struct firn_cache_entry *firn_cache_new_meta(uint64_t table_id, struct firn_table_meta *meta)
+struct firn_cache_entry *firn_cache_new_head(uint64_t offset, struct firn_table_head *head)
 {
-    struct firn_cache_entry *e = firn_cache_new_block(table_id, FIRN_CACHE_META, 0);
+    struct firn_cache_entry *e = firn_cache_new_block(head->table_id, offset, 0);
     if (e) {
-        e->meta = meta;
-        e->bytes += meta->bytes;
+        e->kind = FIRN_CACHE_HEAD;
+        e->head = head;
+        e->bytes += head->bytes;
+    }
+    return e;
+}
+
+struct firn_cache_entry *firn_cache_new_part(uint64_t offset, struct firn_table_part *part)
+{
+    struct firn_cache_entry *e = firn_cache_new_block(part->table_id, offset, 0);
+    if (e) {
+        e->kind = FIRN_CACHE_PART;
+        e->part = part;
+        e->bytes += part->bytes;
     }
     return e;
 }
@@ -98,7 +110,10 @@ void firn_cache_discard(struct firn_cache_entry *e)
 {
     if (!e)
         return;
-    firn_table_meta_free(e->meta);
+    if (e->kind == FIRN_CACHE_HEAD)
+        firn_table_head_free(e->head);
+    if (e->kind == FIRN_CACHE_PART)
+        firn_table_part_free(e->part);
     firn_free(e);
 }
 
@@ -217,7 +232,7 @@ void firn_cache_insert(struct firn_cache *c, struct firn_cache_entry *e)
     *p = e;
     c->stats.pinned_bytes += e->bytes;
     enum queue q = META;
-    if (!e->meta)
+    if (e->kind == FIRN_CACHE_BLOCK)
         q = firn_ghost_take(&c->ghost, hash_of(e->table_id, e->offset),
                             (uint32_t)(c->queue[MAIN].count + c->queue[SMALL].count))
                 ? MAIN

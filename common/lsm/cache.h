@@ -2,27 +2,32 @@
  * one bound of bytes. Replacement is S3-FIFO (Yang et al., "FIFO queues are all you need for cache
  * eviction", SOSP 2023): new blocks enter a small queue, those that were used again move to the
  * main one, what was thrown out unused leaves a fingerprint that lets it enter the main queue when
- * it comes back. Metadata has a queue of its own and goes only when it fills more than half, or
- * nothing else can go. Private to the room; loop thread only, but for the two _new functions. */
+ * it comes back. Metadata, heads and partitions of tables, has a queue of its own and goes only
+ * when it fills more than half, or nothing else can go. Private to the room; loop thread only, but
+ * for the _new functions. */
 #ifndef FIRN_LSM_CACHE_H
 #define FIRN_LSM_CACHE_H
 
 #include "base/list.h"
 #include "format/table.h"
 
-#define FIRN_CACHE_META UINT64_MAX /* "offset" of a table's metadata */
-
 struct firn_cache;
+
+enum firn_cache_kind { FIRN_CACHE_BLOCK, FIRN_CACHE_HEAD, FIRN_CACHE_PART };
 
 struct firn_cache_entry {
     struct firn_cache_entry *hnext;
-    struct firn_list link;        /* in its queue */
-    uint64_t table_id, offset;    /* its name: offset of the block as stored, or FIRN_CACHE_META */
-    uint64_t read_id;             /* the read that pinned it last */
-    size_t bytes;                 /* of this entry with all it holds */
-    uint32_t refs;                /* > 0: pinned, is not evicted */
-    uint8_t freq, queue;          /* private */
-    struct firn_table_meta *meta; /* metadata: owned; block: NULL */
+    struct firn_list link;     /* in its queue */
+    uint64_t table_id, offset; /* its name: where it lies as stored */
+    uint64_t read_id;          /* the read that pinned it last */
+    size_t bytes;              /* of this entry with all it holds */
+    uint32_t refs;             /* > 0: pinned, is not evicted */
+    uint8_t freq, queue;       /* private */
+    uint8_t kind;              /* enum firn_cache_kind */
+    union {                    /* metadata: owned */
+        struct firn_table_head *head;
+        struct firn_table_part *part;
+    };
     struct firn_cache_entry **holder; /* metadata: set to NULL when the entry leaves the cache */
     struct firn_block block;          /* block: opened over raw */
     size_t raw_len;
@@ -41,10 +46,11 @@ const struct firn_cache_stats *firn_cache_stats_of(const struct firn_cache *c);
 uint64_t firn_cache_limit(const struct firn_cache *c);
 
 /* A new entry outside any cache, with one reference: a block with raw_len bytes of room in raw (the
- * caller fills raw and block), or metadata, which it owns from then on. NULL when memory is short.
- * Any thread. */
+ * caller fills raw and block), or a head or partition, which it owns from then on. NULL when memory
+ * is short. Any thread. */
 struct firn_cache_entry *firn_cache_new_block(uint64_t table_id, uint64_t offset, size_t raw_len);
-struct firn_cache_entry *firn_cache_new_meta(uint64_t table_id, struct firn_table_meta *meta);
+struct firn_cache_entry *firn_cache_new_head(uint64_t offset, struct firn_table_head *head);
+struct firn_cache_entry *firn_cache_new_part(uint64_t offset, struct firn_table_part *part);
 /* Free an entry that was never inserted. NULL-safe. */
 void firn_cache_discard(struct firn_cache_entry *e);
 

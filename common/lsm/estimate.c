@@ -45,24 +45,49 @@ static double position(struct range whole, struct firn_slice key)
     return b > a ? (at - a) / (b - a) : 0;
 }
 
-/* Which part of the table's entries lies in r, by its index where that is resident. */
-static double table_share(const struct firn_view_table *t, struct range r)
+/* Which part of the entries of a partition, of keys in `whole`, lies in r: by its index where that
+ * is resident. */
+static double part_share(const struct firn_cache_entry *e, struct range whole, struct range r)
 {
-    struct range whole = {t->lower, t->upper};
     r = intersect(whole, r);
     if (nothing(r))
         return 0;
-    const struct firn_table_meta *m = t->handle->meta ? t->handle->meta->meta : NULL;
-    if (!m || m->blocks == 0 || m->props.entries == 0) {
+    if (!e) {
         double high = r.end.len ? position(whole, r.end) : 1;
         return high - position(whole, r.start);
     }
-    uint32_t last = r.end.len ? firn_table_find(m, r.end) : m->blocks - 1;
-    double count = 0;
-    for (uint32_t i = firn_table_find(m, r.start); i <= last; i++)
-        count += m->block[i].count;
-    double share = count / (double)m->props.entries;
-    return share < 1 ? share : 1;
+    const struct firn_table_part *p = e->part;
+    uint32_t first = firn_seps_find(&p->sep, r.start);
+    uint32_t last = r.end.len ? firn_seps_find(&p->sep, r.end) : p->sep.count - 1;
+    double in = 0, all = 0;
+    for (uint32_t i = 0; i < p->sep.count; i++) {
+        all += p->block[i].count;
+        in += i >= first && i <= last ? p->block[i].count : 0;
+    }
+    return in / all;
+}
+
+/* Which part of the table's entries lies in r. Partitions have about as many entries as they have
+ * bytes. */
+static double table_share(const struct firn_view_table *t, struct range r)
+{
+    struct range whole = {t->lower, t->upper};
+    const struct firn_table_handle *h = t->handle;
+    const struct firn_table_parts *p = &h->parts;
+    uint32_t n = p->sep.count, first, end;
+    r = intersect(whole, r);
+    if (nothing(r) || !firn_table_parts_range(p, r.start, r.end, &first, &end))
+        return 0;
+    double share = 0;
+    for (uint32_t i = first; i < end; i++) {
+        struct range of = whole; /* whole: the edge of the table is not known better */
+        if (i > 0)
+            of.start = firn_seps_get(&p->sep, i);
+        if (i + 1 < n)
+            of.end = firn_seps_get(&p->sep, i + 1);
+        share += part_share(h->part[i], of, r) * (double)firn_table_parts_bytes(p, i, i + 1);
+    }
+    return share / (double)firn_table_parts_bytes(p, 0, n);
 }
 
 static double table_live(const struct firn_view_table *t, struct range r)
@@ -119,9 +144,9 @@ static void add(struct estimate *e, size_t nmem, size_t nl0,
         gone += covered(e, t, n, live, arg);
     }
     for (size_t i = 0; i < nl0; i++) {
-        const struct firn_cache_entry *meta = e->v->l0[i].handle->meta;
-        if (meta)
-            gone += covered(e, meta->meta->tomb, meta->meta->tombs, live, arg);
+        const struct firn_cache_entry *head = e->v->l0[i].handle->head;
+        if (head)
+            gone += covered(e, head->head->tomb, head->head->tombs, live, arg);
     }
     /* Fragments of several sources may lie over each other: no more can be gone than is there. */
     if (own > 0 && gone > own)

@@ -20,8 +20,7 @@ struct firn_fetch;
 struct firn_fetch_item {
     struct firn_fetch_item *hnext;
     struct firn_fetch *fetch;
-    uint64_t offset, stored_len;
-    uint32_t raw_len;
+    struct firn_piece piece;
     struct firn_list waiters; /* firn_read_want */
     struct firn_cache_entry *entry;
     enum firn_status status;
@@ -60,14 +59,14 @@ static struct firn_fetch_item *item_find(struct firn_lsm *l, const struct firn_t
                                          uint64_t offset)
 {
     struct firn_fetch_item *it = *bucket_of(l, h->loc.table_id, offset);
-    while (it && (it->fetch->table != h || it->offset != offset))
+    while (it && (it->fetch->table != h || it->piece.offset != offset))
         it = it->hnext;
     return it;
 }
 
 static void item_unlink(struct firn_lsm *l, struct firn_fetch_item *it)
 {
-    struct firn_fetch_item **p = bucket_of(l, it->fetch->table->loc.table_id, it->offset);
+    struct firn_fetch_item **p = bucket_of(l, it->fetch->table->loc.table_id, it->piece.offset);
     while (*p != it)
         p = &(*p)->hnext;
     *p = it->hnext;
@@ -84,16 +83,14 @@ static struct firn_fetch *fetch_new(struct firn_lsm *l, const struct firn_read_w
     f->table = w->table;
     firn_handle_ref(f->table);
     f->nitems = n;
-    f->offset = w->offset == FIRN_CACHE_META ? f->table->loc.meta_offset : w->offset;
+    f->offset = w->piece.offset;
     for (size_t i = 0; i < n; i++) {
         struct firn_fetch_item *it = &f->item[i];
         it->fetch = f;
-        it->offset = w[i].offset;
-        it->stored_len = w[i].stored_len;
-        it->raw_len = w[i].raw_len;
+        it->piece = w[i].piece;
         firn_list_init(&it->waiters);
-        f->length += it->stored_len;
-        struct firn_fetch_item **p = bucket_of(l, f->table->loc.table_id, it->offset);
+        f->length += it->piece.stored_len;
+        struct firn_fetch_item **p = bucket_of(l, f->table->loc.table_id, it->piece.offset);
         it->hnext = *p;
         *p = it;
     }
@@ -156,17 +153,37 @@ static void pump(struct firn_lsm *l)
 
 /* --- what came back */
 
-static enum firn_status unpack_meta(struct firn_fetch *f, struct firn_slice bytes,
+static enum firn_status unpack_head(const struct firn_table_handle *h, struct firn_slice bytes,
                                     struct firn_fetch_item *it)
 {
-    struct firn_table_meta *meta = NULL;
-    enum firn_status st = firn_table_meta_decode(bytes, &f->table->loc, &meta, &it->err);
+    struct firn_table_head *head = NULL;
+    enum firn_status st = firn_table_head_decode(bytes, &h->loc, &head, &it->err);
     if (st != FIRN_OK)
         return st;
-    it->entry = firn_cache_new_meta(f->table->loc.table_id, meta);
+    if (head->tombs != h->range_tombstones || !firn_table_parts_same(&head->parts, &h->parts)) {
+        firn_table_head_free(head);
+        return firn_fail(&it->err, FIRN_CORRUPT,
+                         "the head names other partitions or range tombstones than the manifest");
+    }
+    it->entry = firn_cache_new_head(it->piece.offset, head);
     if (it->entry)
         return FIRN_OK;
-    firn_table_meta_free(meta);
+    firn_table_head_free(head);
+    return FIRN_LIMIT;
+}
+
+static enum firn_status unpack_part(const struct firn_table_handle *h, struct firn_slice bytes,
+                                    struct firn_fetch_item *it)
+{
+    struct firn_table_part *part = NULL;
+    enum firn_status st =
+        firn_table_part_decode(bytes, h->loc.table_id, &h->parts, it->piece.part, &part, &it->err);
+    if (st != FIRN_OK)
+        return st;
+    it->entry = firn_cache_new_part(it->piece.offset, part);
+    if (it->entry)
+        return FIRN_OK;
+    firn_table_part_free(part);
     return FIRN_LIMIT;
 }
 
@@ -174,10 +191,10 @@ static enum firn_status unpack_block(struct firn_codec_ctx *codec, struct firn_f
                                      struct firn_slice bytes, struct firn_fetch_item *it)
 {
     uint64_t id = f->table->loc.table_id;
-    struct firn_cache_entry *e = firn_cache_new_block(id, it->offset, it->raw_len);
+    struct firn_cache_entry *e = firn_cache_new_block(id, it->piece.offset, it->piece.raw_len);
     if (!e)
         return FIRN_LIMIT;
-    enum firn_status st = firn_block_unpack(codec, bytes, id, it->offset, e->raw, e->raw_len);
+    enum firn_status st = firn_block_unpack(codec, bytes, id, it->piece.offset, e->raw, e->raw_len);
     if (st == FIRN_OK)
         st = firn_block_open(firn_slice_of(e->raw, e->raw_len), &e->block);
     if (st == FIRN_OK)
@@ -193,21 +210,33 @@ static void item_explain(const struct firn_fetch *f, struct firn_fetch_item *it)
     struct firn_err inner = it->err;
     it->err.text[0] = '\0';
     firn_fail(&it->err, it->status, "%s: %llu bytes at %llu are %s%s%.300s", f->table->name,
-              (unsigned long long)it->stored_len,
-              (unsigned long long)(it->offset == FIRN_CACHE_META ? f->offset : it->offset),
+              (unsigned long long)it->piece.stored_len, (unsigned long long)it->piece.offset,
               it->status == FIRN_CORRUPT ? "damaged" : "not readable", inner.text[0] ? ": " : "",
               inner.text);
+}
+
+static enum firn_status unpack_item(struct firn_codec_ctx *codec, struct firn_fetch *f,
+                                    struct firn_slice bytes, struct firn_fetch_item *it)
+{
+    switch (it->piece.kind) {
+    case FIRN_CACHE_HEAD:
+        return unpack_head(f->table, bytes, it);
+    case FIRN_CACHE_PART:
+        return unpack_part(f->table, bytes, it);
+    case FIRN_CACHE_BLOCK:
+        break;
+    }
+    return unpack_block(codec, f, bytes, it);
 }
 
 /* Pure: touches the fetch alone. codec may be NULL. */
 static void unpack(struct firn_fetch *f, struct firn_codec_ctx *codec)
 {
     const uint8_t *at = f->op.req.reply.data;
-    for (size_t i = 0; i < f->nitems; at += f->item[i++].stored_len) {
+    for (size_t i = 0; i < f->nitems; at += f->item[i++].piece.stored_len) {
         struct firn_fetch_item *it = &f->item[i];
-        struct firn_slice bytes = firn_slice_of(at, (size_t)it->stored_len);
-        it->status = it->offset == FIRN_CACHE_META ? unpack_meta(f, bytes, it)
-                                                   : unpack_block(codec, f, bytes, it);
+        struct firn_slice bytes = firn_slice_of(at, (size_t)it->piece.stored_len);
+        it->status = unpack_item(codec, f, bytes, it);
         if (it->status != FIRN_OK)
             item_explain(f, it);
     }
@@ -219,9 +248,10 @@ static void item_end(struct firn_lsm *l, struct firn_fetch_item *it)
     item_unlink(l, it);
     if (e) {
         it->entry = NULL;
-        if (e->meta) {
-            e->holder = &it->fetch->table->meta;
-            it->fetch->table->meta = e;
+        struct firn_table_handle *h = it->fetch->table;
+        if (e->kind != FIRN_CACHE_BLOCK) {
+            e->holder = e->kind == FIRN_CACHE_HEAD ? &h->head : &h->part[it->piece.part];
+            *e->holder = e;
         }
         firn_cache_insert(l->cache, e);
     }
@@ -306,7 +336,8 @@ static void on_get(struct firn_store_op *op)
     }
     uint64_t work = 0;
     for (size_t i = 0; i < f->nitems; i++)
-        work += f->item[i].offset == FIRN_CACHE_META ? f->item[i].stored_len : f->item[i].raw_len;
+        work += f->item[i].piece.kind == FIRN_CACHE_BLOCK ? f->item[i].piece.raw_len
+                                                          : f->item[i].piece.stored_len;
     if (work <= INLINE_BYTES_MAX) {
         unpack(f, &l->codec);
         fetch_unpacked(l, f);
@@ -325,7 +356,7 @@ static int by_place(const void *a, const void *b)
     uint64_t i = x->table->loc.table_id, j = y->table->loc.table_id;
     if (i != j)
         return i < j ? -1 : 1;
-    return (x->offset > y->offset) - (x->offset < y->offset);
+    return (x->piece.offset > y->piece.offset) - (x->piece.offset < y->piece.offset);
 }
 
 static void join(struct firn_read_want *w, struct firn_fetch_item *it)
@@ -338,26 +369,32 @@ static void join(struct firn_read_want *w, struct firn_fetch_item *it)
     if (f->read_id != r->id || f->trip != r->trips) {
         f->read_id = r->id;
         f->trip = r->trips;
-        firn_read__step(r, f->table, f->offset, f->length, it->offset == FIRN_CACHE_META);
+        firn_read__step(r, f->table, f->offset, f->length, it->piece.kind != FIRN_CACHE_BLOCK);
     }
 }
 
 /* Is it neither resident nor under way? */
 static bool missing(struct firn_lsm *l, const struct firn_read_want *w)
 {
-    return !firn_cache_find(l->cache, w->table->loc.table_id, w->offset) &&
-           !item_find(l, w->table, w->offset);
+    return !firn_cache_find(l->cache, w->table->loc.table_id, w->piece.offset) &&
+           !item_find(l, w->table, w->piece.offset);
+}
+
+/* Does b lie right behind a, and is it of the same sort (blocks, or metadata)? */
+static bool adjoins(const struct firn_read_want *a, const struct firn_read_want *b)
+{
+    return a->table == b->table && b->piece.offset == a->piece.offset + a->piece.stored_len &&
+           (a->piece.kind == FIRN_CACHE_BLOCK) == (b->piece.kind == FIRN_CACHE_BLOCK);
 }
 
 /* How many wants from w on can share a GET. */
 static size_t run_length(struct firn_lsm *l, const struct firn_read_want *w, size_t most)
 {
-    uint64_t bytes = w->stored_len;
+    uint64_t bytes = w->piece.stored_len;
     size_t n = 1;
     for (; n < most; n++) {
-        bytes += w[n].stored_len;
-        if (w[n].table != w->table || w[n].offset != w[n - 1].offset + w[n - 1].stored_len ||
-            bytes > FIRN_COALESCE_MAX || !missing(l, &w[n]))
+        bytes += w[n].piece.stored_len;
+        if (!adjoins(&w[n - 1], &w[n]) || bytes > FIRN_COALESCE_MAX || !missing(l, &w[n]))
             break;
     }
     return n;
@@ -370,8 +407,9 @@ enum firn_status firn_fetch__start(struct firn_read *r)
     enum firn_status st = FIRN_OK;
     for (size_t i = 0, n; st == FIRN_OK && i < r->nwants; i += n) {
         struct firn_read_want *w = &r->want[i];
-        struct firn_fetch_item *it = item_find(l, w->table, w->offset);
-        struct firn_cache_entry *e = firn_cache_find(l->cache, w->table->loc.table_id, w->offset);
+        struct firn_fetch_item *it = item_find(l, w->table, w->piece.offset);
+        struct firn_cache_entry *e =
+            firn_cache_find(l->cache, w->table->loc.table_id, w->piece.offset);
         n = 1;
         if (e) {
             st = firn_read__pin(r, e);

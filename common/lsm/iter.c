@@ -164,18 +164,18 @@ enum firn_status firn_iter__tomb(struct firn_iter *it, const struct firn_tomb_so
         return firn_memtable_covering(t->memtable, key, it->max_seqno, out);
     if (!firn_view__table_has(t->table, key))
         return FIRN_ABSENT;
-    struct firn_table_handle *h = t->table->handle;
-    if (!h->meta && !note)
+    struct firn_table_handle *table = t->table->handle;
+    if (!table->head && !note)
         return FIRN_ABSENT;
-    const struct firn_table_meta *m;
-    enum firn_status st = firn_handle_meta(h, it->r, &m);
+    const struct firn_table_head *h;
+    enum firn_status st = firn_handle_head(table, it->r, &h);
     if (st != FIRN_OK)
         return st;
-    size_t i = firn_tombs_find(m->tomb, m->tombs, key);
-    if (i == m->tombs || firn_slice_cmp(m->tomb[i].start, key) > 0 ||
-        m->tomb[i].seqno > it->max_seqno)
+    size_t i = firn_tombs_find(h->tomb, h->tombs, key);
+    if (i == h->tombs || firn_slice_cmp(h->tomb[i].start, key) > 0 ||
+        h->tomb[i].seqno > it->max_seqno)
         return FIRN_ABSENT;
-    *out = m->tomb[i];
+    *out = h->tomb[i];
     if (firn_slice_cmp(out->start, t->table->lower) < 0)
         out->start = t->table->lower;
     struct firn_slice upper = t->table->upper;

@@ -16,7 +16,7 @@ enum firn_source_state {
 
 enum firn_source_todo {
     FIRN_SOURCE_SEEK, /* to the first key ≥ seek (reverse: the last < seek; empty = from the end) */
-    FIRN_SOURCE_EDGE, /* to the first (reverse: last) entry of block `block` */
+    FIRN_SOURCE_EDGE, /* to the first (reverse: last) entry of block `block` of part_at */
     FIRN_SOURCE_STEP, /* to the next key */
 };
 
@@ -34,10 +34,11 @@ struct firn_source {
     /* of tables */
     const struct firn_view_table *table;
     size_t ntables, at;            /* at ≥ ntables: behind the end (reverse: SIZE_MAX) */
-    struct firn_cache_entry *meta; /* of the current table, pinned; NULL = not there yet */
+    uint32_t part_at;              /* current partition of the current table's metadata */
+    struct firn_cache_entry *part; /* that one, pinned; NULL = not there yet */
     struct firn_cache_entry *data; /* current block, pinned */
-    uint32_t block;
-    bool check; /* the current block reaches out of the bounds */
+    uint32_t block;                /* of the partition; UINT32_MAX = its last, before it is there */
+    bool check;                    /* the current block reaches out of the bounds */
     struct firn_block_iter bi;
     uint32_t ahead; /* blocks to read ahead */
 };

@@ -78,12 +78,25 @@ static void drop(struct firn_source *s, struct firn_cache_entry **pinned)
     *pinned = NULL;
 }
 
+static struct firn_table_handle *handle_of(const struct firn_source *s)
+{
+    return s->table[s->at].handle;
+}
+
+static void leave_part(struct firn_source *s)
+{
+    const struct firn_table_handle *h = handle_of(s);
+    firn_read__unpin(s->it->r, h->loc.table_id, h->parts.offset[s->part_at],
+                     h->parts.offset[s->part_at + 1]);
+    drop(s, &s->part);
+}
+
 static void leave_table(struct firn_source *s)
 {
     if (s->at < s->ntables)
-        firn_read__unpin(s->it->r, s->table[s->at].handle->loc.table_id, 0, FIRN_CACHE_META, true);
+        firn_read__unpin(s->it->r, handle_of(s)->loc.table_id, 0, UINT64_MAX);
     drop(s, &s->data);
-    drop(s, &s->meta);
+    drop(s, &s->part);
 }
 
 static void next_table(struct firn_source *s)
@@ -138,77 +151,117 @@ static enum firn_status aim(struct firn_source *s)
     return st;
 }
 
-/* Does block i, which the scan comes to, hold keys within the bounds as far as its separators say?
- */
-static bool reaches(const struct firn_source *s, const struct firn_table_meta *m, uint32_t i)
+/* The separator of block i of the current partition; i = count: of the next one's first block,
+ * empty behind the last. */
+static struct firn_slice sep_of(const struct firn_source *s, uint32_t i)
+{
+    const struct firn_seps *blocks = &s->part->part->sep, *parts = &handle_of(s)->parts.sep;
+    uint32_t part = i < blocks->count ? s->part_at : s->part_at + 1;
+    if (i > 0 && i < blocks->count)
+        return firn_seps_get(blocks, i);
+    return part < parts->count ? firn_seps_get(parts, part) : firn_slice_of(NULL, 0);
+}
+
+/* Does what lies between two separators (high empty = unbounded), and the scan comes to, hold keys
+ * within the bounds? */
+static bool reaches(const struct firn_source *s, struct firn_slice low, struct firn_slice high)
 {
     if (s->it->reverse)
-        return i + 1 == m->blocks || firn_slice_cmp(low_of(s), firn_table_sep(m, i + 1)) < 0;
-    return firn_before_end(firn_table_sep(m, i), high_of(s));
+        return firn_before_end(low_of(s), high);
+    return firn_before_end(low, high_of(s));
 }
 
-/* Note the metadata of the table behind the current one. */
-static void read_ahead_table(struct firn_source *s)
+static bool reaches_block(const struct firn_source *s, uint32_t i)
 {
-    struct firn_iter *it = s->it;
-    size_t next = s->at + (it->reverse ? SIZE_MAX : 1);
-    if (next >= s->ntables || s->table[next].handle->meta ||
-        !firn_before_end(s->table[next].lower, it->end) ||
-        !firn_before_end(it->start, s->table[next].upper))
-        return;
-    struct firn_table_handle *h = s->table[next].handle;
-    if (firn_read__note(it->r, h, FIRN_CACHE_META, h->loc.meta_length, 0) != FIRN_OK)
-        s->ahead = 0; /* memory is short */
+    return reaches(s, sep_of(s, i), sep_of(s, i + 1));
 }
 
-/* Note the blocks behind s->block, which is missing: one fetch brings many. What cannot be noted is
- * not read ahead. */
-static void read_ahead(struct firn_source *s, const struct firn_table_meta *m)
+static bool reaches_part(const struct firn_source *s, uint32_t i)
+{
+    const struct firn_seps *parts = &handle_of(s)->parts.sep;
+    return reaches(s, firn_seps_get(parts, i),
+                   i + 1 < parts->count ? firn_seps_get(parts, i + 1) : firn_slice_of(NULL, 0));
+}
+
+/* The partition of table t that a scan meets first, when it comes to t at key (its own bound, or
+ * the table's; reverse: an end, empty = unbounded). */
+static uint32_t first_part(const struct firn_source *s, const struct firn_view_table *t,
+                           struct firn_slice key)
+{
+    const struct firn_table_parts *p = &t->handle->parts;
+    return s->it->reverse && key.len == 0 ? p->sep.count - 1 : firn_seps_find(&p->sep, key);
+}
+
+/* Note the partition that the scan comes to behind the current one, of this table or the next. What
+ * cannot be noted is not read ahead. */
+static void read_ahead_part(struct firn_source *s)
 {
     struct firn_iter *it = s->it;
     const struct firn_view_table *t = &s->table[s->at];
+    uint32_t part = s->part_at + (it->reverse ? UINT32_MAX : 1);
+    if (part < t->handle->parts.sep.count) { /* not so before partition 0 */
+        if (!reaches_part(s, part))
+            return;
+    } else {
+        size_t next = s->at + (it->reverse ? SIZE_MAX : 1);
+        if (next >= s->ntables)
+            return;
+        t = &s->table[next];
+        if (t->handle->parts.sep.count == 0 || !firn_before_end(t->lower, it->end) ||
+            !firn_before_end(it->start, t->upper))
+            return;
+        part = first_part(
+            s, t, it->reverse ? earlier_end(it->end, t->upper) : later(it->start, t->lower));
+    }
+    if (firn_handle_want_part(t->handle, part, it->r) == FIRN_LIMIT)
+        s->ahead = 0; /* memory is short */
+}
+
+/* Note the blocks behind s->block, which is missing: one fetch brings many. */
+static void read_ahead(struct firn_source *s)
+{
+    struct firn_iter *it = s->it;
+    struct firn_table_handle *h = handle_of(s);
+    const struct firn_table_part *p = s->part->part;
     uint64_t bytes = 0;
     uint32_t i = s->block;
     for (uint32_t n = 0; n < s->ahead; n++) {
         i += it->reverse ? UINT32_MAX : 1;
-        if (i >= m->blocks) { /* as is the one before block 0 */
-            read_ahead_table(s);
+        if (i >= p->sep.count) { /* as is the one before block 0 */
+            read_ahead_part(s);
             return;
         }
-        const struct firn_table_block *b = &m->block[i];
+        const struct firn_table_block *b = &p->block[i];
         bytes += b->raw_len;
-        if (bytes > it->ahead_bytes || !reaches(s, m, i))
-            return;
-        if (!firn_cache_find(it->view->lsm->cache, m->table_id, b->offset) &&
-            firn_read__note(it->r, t->handle, b->offset, b->stored_len, b->raw_len) != FIRN_OK)
+        if (bytes > it->ahead_bytes || !reaches_block(s, i) ||
+            firn_handle_want_block(h, b, it->r) == FIRN_LIMIT)
             return;
     }
 }
 
 /* Make block s->block the current one. */
-static enum firn_status load_block(struct firn_source *s, const struct firn_table_meta *m)
+static enum firn_status load_block(struct firn_source *s)
 {
     struct firn_iter *it = s->it;
+    struct firn_table_handle *h = handle_of(s);
     struct firn_cache_entry *e;
-    enum firn_status st = firn_handle_block(s->table[s->at].handle, m, s->block, it->r, &e);
+    enum firn_status st = firn_handle_block(h, s->part->part, s->block, it->r, &e);
     if (st == FIRN_AGAIN)
-        read_ahead(s, m);
+        read_ahead(s);
     if (st != FIRN_OK)
         return st;
     firn_cache_ref(it->view->lsm->cache, e);
     drop(s, &s->data);
     s->data = e;
-    uint32_t i = s->block;
     if (it->reverse)
-        s->check = firn_slice_cmp(firn_table_sep(m, i), low_of(s)) < 0;
+        s->check = firn_slice_cmp(sep_of(s, s->block), low_of(s)) < 0;
     else
-        s->check = i + 1 == m->blocks ? high_of(s).len != 0
-                                      : !firn_before_end(firn_table_sep(m, i + 1), high_of(s));
+        s->check = high_of(s).len && firn_before_end(high_of(s), sep_of(s, s->block + 1));
     /* The read need not keep what we have passed, nor this one, which is ours now. */
     if (it->reverse)
-        firn_read__unpin(it->r, e->table_id, e->offset, FIRN_CACHE_META, false);
+        firn_read__unpin(it->r, e->table_id, e->offset, h->parts.offset[0]);
     else
-        firn_read__unpin(it->r, e->table_id, 0, e->offset + 1, false);
+        firn_read__unpin(it->r, e->table_id, 0, e->offset + 1);
     return firn_block_iter_init(&s->bi, &e->block);
 }
 
@@ -238,13 +291,22 @@ static bool counts(const struct firn_source *s, const struct firn_entry *e)
 }
 
 /* The block is used up: on to its neighbour. Long scans read further ahead. */
-static void next_block(struct firn_source *s, const struct firn_table_meta *m)
+static void next_block(struct firn_source *s)
 {
-    s->block += s->it->reverse ? UINT32_MAX : 1;
+    bool reverse = s->it->reverse;
+    s->block += reverse ? UINT32_MAX : 1;
     s->todo = FIRN_SOURCE_EDGE;
     s->ahead = s->ahead < UINT32_MAX / 2 ? s->ahead * 2 + 1 : s->ahead;
     drop(s, &s->data);
-    if (s->block >= m->blocks || !reaches(s, m, s->block))
+    if (s->block < s->part->part->sep.count) { /* not so before block 0 */
+        if (!reaches_block(s, s->block))
+            next_table(s);
+        return;
+    }
+    leave_part(s);
+    s->part_at += reverse ? UINT32_MAX : 1;
+    s->block = reverse ? UINT32_MAX : 0;
+    if (s->part_at >= handle_of(s)->parts.sep.count || !reaches_part(s, s->part_at))
         next_table(s);
 }
 
@@ -269,45 +331,70 @@ static bool walk_block(struct firn_source *s)
     return false;
 }
 
-/* The current table's metadata, pinned. */
-static enum firn_status load_meta(struct firn_source *s, const struct firn_table_meta **m)
+/* The current partition, pinned. */
+static enum firn_status load_part(struct firn_source *s)
 {
-    if (!s->meta) {
-        struct firn_table_handle *h = s->table[s->at].handle;
-        enum firn_status st = firn_handle_meta(h, s->it->r, m);
-        if (st != FIRN_OK)
-            return st;
-        firn_cache_ref(s->it->view->lsm->cache, h->meta);
-        s->meta = h->meta;
-    }
-    *m = s->meta->meta;
+    struct firn_table_handle *h = handle_of(s);
+    const struct firn_table_part *p;
+    if (s->part)
+        return FIRN_OK;
+    enum firn_status st = firn_handle_part(h, s->part_at, s->it->r, &p);
+    if (st != FIRN_OK)
+        return st;
+    s->part = h->part[s->part_at];
+    firn_cache_ref(s->it->view->lsm->cache, s->part);
     return FIRN_OK;
 }
 
-/* Come to the block that todo wants, table by table. OK: in it; ABSENT: the table has nothing. */
-static enum firn_status find_block(struct firn_source *s, const struct firn_table_meta **m)
+/* The table's head, where it has range tombstones: whoever comes to the table will ask for them. */
+static enum firn_status load_head(struct firn_source *s)
 {
-    enum firn_status st = FIRN_OK;
-    if (s->todo == FIRN_SOURCE_SEEK)
-        st = aim(s);
-    if (st == FIRN_OK)
-        st = load_meta(s, m);
-    if (st != FIRN_OK || s->todo == FIRN_SOURCE_STEP)
+    struct firn_table_handle *h = handle_of(s);
+    const struct firn_table_head *head;
+    return h->range_tombstones ? firn_handle_head(h, s->it->r, &head) : FIRN_OK;
+}
+
+/* Come to the partition that a seek leads to. OK: it is there; ABSENT: the table has nothing;
+ * AGAIN: noted, and the head with it; LIMIT. */
+static enum firn_status seek_part(struct firn_source *s)
+{
+    enum firn_status st = aim(s);
+    if (st != FIRN_OK)
         return st;
-    if ((*m)->blocks == 0)
-        return FIRN_ABSENT;
+    st = load_head(s);
+    if (handle_of(s)->parts.sep.count == 0)
+        return st == FIRN_OK ? FIRN_ABSENT : st;
+    if (st != FIRN_OK && st != FIRN_AGAIN)
+        return st;
+    uint32_t part = first_part(s, &s->table[s->at], firn_buf_slice(&s->seek));
+    if (s->part && part != s->part_at)
+        leave_part(s);
+    s->part_at = part;
+    enum firn_status own = load_part(s);
+    return own == FIRN_OK ? st : own;
+}
+
+/* Come to the block that todo wants, table by table. OK: in it; ABSENT: the table has nothing. */
+static enum firn_status find_block(struct firn_source *s)
+{
+    if (s->todo == FIRN_SOURCE_STEP)
+        return FIRN_OK;
+    enum firn_status st = s->todo == FIRN_SOURCE_SEEK ? seek_part(s) : load_part(s);
+    if (st != FIRN_OK)
+        return st;
+    const struct firn_seps *sep = &s->part->part->sep;
+    bool from_end = s->it->reverse && s->seek.len == 0;
     if (s->todo == FIRN_SOURCE_SEEK)
-        s->block = s->it->reverse && s->seek.len == 0
-                       ? (*m)->blocks - 1
-                       : firn_table_find(*m, firn_buf_slice(&s->seek));
-    return load_block(s, *m);
+        s->block = from_end ? sep->count - 1 : firn_seps_find(sep, firn_buf_slice(&s->seek));
+    else if (s->block == UINT32_MAX)
+        s->block = sep->count - 1;
+    return load_block(s);
 }
 
 static enum firn_status resolve_tables(struct firn_source *s)
 {
     while (s->at < s->ntables) {
-        const struct firn_table_meta *m;
-        enum firn_status st = find_block(s, &m);
+        enum firn_status st = find_block(s);
         if (st == FIRN_ABSENT) {
             next_table(s);
             continue;
@@ -315,7 +402,7 @@ static enum firn_status resolve_tables(struct firn_source *s)
         if (st != FIRN_OK)
             return st;
         if (!walk_block(s))
-            next_block(s, m);
+            next_block(s);
         else if (s->state == FIRN_SOURCE_AT)
             return FIRN_OK;
     }

@@ -37,10 +37,19 @@ struct firn_table_handle {
     struct firn_table_handle *hnext;
     unsigned refs;
     struct firn_table_loc loc;
+    struct firn_table_parts parts;
     char name[FIRN_NAME_MAX];
-    struct firn_cache_entry *meta; /* NULL while it is not resident; the cache clears it */
-    uint64_t entries, tombstones, range_tombstones;
+    uint64_t entries, tombstones, range_tombstones, max_seqno;
+    /* NULL while they are not resident; the cache clears them */
+    struct firn_cache_entry *head;
+    struct firn_cache_entry *part[]; /* parts.sep.count of them */
 };
+
+/* Partition of the table that may have key; only if it has any. */
+static inline uint32_t firn_handle_find(const struct firn_table_handle *h, struct firn_slice key)
+{
+    return firn_seps_find(&h->parts.sep, key);
+}
 
 /* The handle for the object that t refers to, of database `db`; the caller gets a reference.
  * CORRUPT: t makes no sense, or contradicts another reference to the same table; LIMIT: memory. */
@@ -51,17 +60,35 @@ void firn_handle_ref(struct firn_table_handle *h);
 /* NULL-safe. With the last reference the metadata leaves the cache. */
 void firn_handle_unref(struct firn_table_handle *h);
 
-/* The table's metadata: OK and *out, valid until the next call that may evict (a fetch's end,
- * unpinning); AGAIN: noted in r; LIMIT: memory. */
-enum firn_status firn_handle_meta(struct firn_table_handle *h, struct firn_read *r,
-                                  const struct firn_table_meta **out) FIRN_MUST_USE;
-/* Block number i of the table, whose metadata m is: OK and *out (not pinned; counted as used,
- * unless this read has it pinned already); AGAIN: noted in r; LIMIT. */
-enum firn_status firn_handle_block(struct firn_table_handle *h, const struct firn_table_meta *m,
+/* The table's head, or partition i of its metadata: OK and *out, valid until the next call that may
+ * evict (a fetch's end, unpinning); AGAIN: noted in r; LIMIT: memory. */
+enum firn_status firn_handle_head(struct firn_table_handle *h, struct firn_read *r,
+                                  const struct firn_table_head **out) FIRN_MUST_USE;
+enum firn_status firn_handle_part(struct firn_table_handle *h, uint32_t i, struct firn_read *r,
+                                  const struct firn_table_part **out) FIRN_MUST_USE;
+/* Note partition i, or a block of the table, as missing, if it is; AGAIN then. For reading ahead:
+ * counts as neither hit nor miss. */
+enum firn_status firn_handle_want_part(struct firn_table_handle *h, uint32_t i,
+                                       struct firn_read *r) FIRN_MUST_USE;
+enum firn_status firn_handle_want_block(struct firn_table_handle *h,
+                                        const struct firn_table_block *b,
+                                        struct firn_read *r) FIRN_MUST_USE;
+/* Block number i of partition p of the table: OK and *out (not pinned; counted as used, unless this
+ * read has it pinned already); AGAIN: noted in r; LIMIT. */
+enum firn_status firn_handle_block(struct firn_table_handle *h, const struct firn_table_part *p,
                                    uint32_t i, struct firn_read *r,
                                    struct firn_cache_entry **out) FIRN_MUST_USE;
 
 /* --- reads (read.c) */
+
+/* What is fetched, verified and cached as one. */
+struct firn_piece {
+    uint64_t offset; /* of the table: its name */
+    uint64_t stored_len;
+    uint32_t raw_len; /* block: unpacked */
+    uint32_t part;    /* partition: which one */
+    enum firn_cache_kind kind;
+};
 
 /* Something a read misses. */
 struct firn_read_want {
@@ -69,21 +96,16 @@ struct firn_read_want {
     struct firn_read *r;
     struct firn_table_handle *table; /* referenced */
     struct firn_fetch_item *item;    /* while fetching */
-    uint64_t offset;                 /* FIRN_CACHE_META: the metadata */
-    uint64_t stored_len;
-    uint32_t raw_len;
+    struct firn_piece piece;
 };
 
-/* Note a block (offset, stored and raw length) or the metadata (offset FIRN_CACHE_META) as missing;
- * once is enough. LIMIT: memory. */
-enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *h, uint64_t offset,
-                                 uint64_t stored_len, uint32_t raw_len) FIRN_MUST_USE;
+/* Note a piece of a table as missing; once is enough. LIMIT: memory. */
+enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *h,
+                                 const struct firn_piece *piece) FIRN_MUST_USE;
 /* Pin an entry until firn_read_clear, unless this read has it already. LIMIT: memory. */
 enum firn_status firn_read__pin(struct firn_read *r, struct firn_cache_entry *e) FIRN_MUST_USE;
-/* Drop the pins of blocks of table `table_id` (and its metadata where `meta`) with from ≤ offset <
- * to. */
-void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to,
-                      bool meta);
+/* Drop the pins of what lies in [from, to) of table `table_id`. */
+void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to);
 /* Something of what is fetched has come (e; NULL: it failed with st and err). */
 void firn_read__arrived(struct firn_read_want *w, struct firn_cache_entry *e, enum firn_status st,
                         const struct firn_err *err);

@@ -41,7 +41,7 @@ static enum firn_status collect_tombs(struct firn_merge *m)
     size_t n = 0;
     for (size_t r = 0; r < m->o.runs; r++)
         for (size_t i = 0; i < m->o.run[r].tables; i++)
-            n += m->o.run[r].table[i].meta->tombs;
+            n += m->o.run[r].table[i].tombs;
     struct firn_range_tomb *all = firn_malloc((n + 1) * sizeof *all);
     if (!all)
         return FIRN_LIMIT;
@@ -49,8 +49,8 @@ static enum firn_status collect_tombs(struct firn_merge *m)
     for (size_t r = 0; r < m->o.runs; r++)
         for (size_t i = 0; i < m->o.run[r].tables; i++) {
             const struct firn_stream_table *t = &m->o.run[r].table[i];
-            for (size_t k = 0; k < t->meta->tombs; k++) {
-                struct firn_range_tomb x = t->meta->tomb[k];
+            for (size_t k = 0; k < t->tombs; k++) {
+                struct firn_range_tomb x = t->tomb[k];
                 if (firn_slice_cmp(x.start, t->lower) < 0)
                     x.start = t->lower;
                 if (t->upper.len && (x.end.len == 0 || firn_slice_cmp(x.end, t->upper) > 0))
@@ -64,19 +64,20 @@ static enum firn_status collect_tombs(struct firn_merge *m)
     return s;
 }
 
-/* What the smallest and the largest key of the inputs share, all share. */
+/* What the lowest and the highest bound of the inputs share, all keys share. */
 static size_t shared_bytes(const struct firn_merge *m)
 {
     struct firn_slice lo = {NULL, 0}, hi = {NULL, 0};
+    bool any = false;
     for (size_t r = 0; r < m->o.runs; r++)
-        for (size_t i = 0; i < m->o.run[r].tables; i++) {
-            const struct firn_table_props *p = &m->o.run[r].table[i].meta->props;
-            if (p->entries == 0)
-                continue;
-            if (!lo.data || firn_slice_cmp(p->min_key, lo) < 0)
-                lo = p->min_key;
-            if (!hi.data || firn_slice_cmp(p->max_key, hi) > 0)
-                hi = p->max_key;
+        for (size_t i = 0; i < m->o.run[r].tables; i++, any = true) {
+            const struct firn_stream_table *t = &m->o.run[r].table[i];
+            if (t->upper.len == 0)
+                return 0;
+            if (!any || firn_slice_cmp(t->lower, lo) < 0)
+                lo = t->lower;
+            if (!any || firn_slice_cmp(t->upper, hi) > 0)
+                hi = t->upper;
         }
     return firn_shared_len(lo.data, hi.data, lo.len < hi.len ? lo.len : hi.len);
 }

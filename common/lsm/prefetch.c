@@ -24,11 +24,15 @@ static void step_memory(const struct firn_view *v, struct firn_view_probe *p)
         firn_memtable_prefetch(v->memtable[i], p->hash);
 }
 
-/* The table's metadata as far as this key lies in its bounds and it is resident; else NULL. */
-static const struct firn_table_meta *candidate(const struct firn_view_table *t,
-                                               struct firn_slice key)
+/* Note the partition of the table that the key would lie in, if there is one and it is resident. */
+static void note_part(const struct firn_view_table *t, struct firn_view_probe *p)
 {
-    return t->handle->meta && firn_view__table_has(t, key) ? t->handle->meta->meta : NULL;
+    const struct firn_table_handle *h = t->handle;
+    if (h->parts.sep.count == 0 || !firn_view__table_has(t, p->key))
+        return;
+    const struct firn_cache_entry *e = h->part[firn_handle_find(h, p->key)];
+    if (e)
+        p->part[p->tables++] = e->part;
 }
 
 /* Note the tables that a read of the key would ask, newest first, as far as there is room. */
@@ -38,13 +42,12 @@ static void note_tables(const struct firn_view *v, struct firn_view_probe *p)
     for (size_t i = 0; i < v->nl0 && p->tables < FIRN_PROBE_TABLES_MAX; i++) {
         if (part && firn_place_cmp(v->l0[i].end, part->l0_upto) <= 0)
             break;
-        if (candidate(&v->l0[i], p->key))
-            p->table[p->tables++] = v->l0[i].handle;
+        note_part(&v->l0[i], p);
     }
     for (size_t i = 0; part && i < part->nruns && p->tables < FIRN_PROBE_TABLES_MAX; i++) {
         size_t t = firn_view__run_find(&part->run[i], p->key);
-        if (t < part->run[i].count && candidate(&part->run[i].table[t], p->key))
-            p->table[p->tables++] = part->run[i].table[t].handle;
+        if (t < part->run[i].count)
+            note_part(&part->run[i].table[t], p);
     }
 }
 
@@ -60,7 +63,7 @@ static void step_filters(const struct firn_view *v, struct firn_view_probe *p)
         return;
     note_tables(v, p);
     for (size_t i = 0; i < p->tables; i++)
-        firn_filter_prefetch(&p->table[i]->meta->meta->filter, p->hash);
+        firn_filter_prefetch(&p->part[i]->filter, p->hash);
 }
 
 /* The first table whose filter does not rule the key out; its block in the cache is wanted next. */
@@ -68,12 +71,12 @@ static void step_cache(const struct firn_view *v, struct firn_view_probe *p)
 {
     p->found = false;
     for (size_t i = 0; i < p->tables && !p->found; i++) {
-        const struct firn_table_meta *m = p->table[i]->meta->meta;
-        if (m->blocks == 0 || !firn_filter_may_have(&m->filter, p->hash))
+        const struct firn_table_part *m = p->part[i];
+        if (!firn_filter_may_have(&m->filter, p->hash))
             continue;
         p->found = true;
         p->table_id = m->table_id;
-        p->offset = m->block[firn_table_find(m, p->key)].offset;
+        p->offset = m->block[firn_seps_find(&m->sep, p->key)].offset;
         firn_cache_prefetch(v->lsm->cache, p->table_id, p->offset);
     }
 }

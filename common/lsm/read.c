@@ -33,12 +33,12 @@ const struct firn_err *firn_read_err(const struct firn_read *r)
     return &r->err;
 }
 
-enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *h, uint64_t offset,
-                                 uint64_t stored_len, uint32_t raw_len)
+enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *h,
+                                 const struct firn_piece *piece)
 {
     FIRN_ASSERT(!r->fetching);
     for (size_t i = 0; i < r->nwants; i++)
-        if (r->want[i].table == h && r->want[i].offset == offset)
+        if (r->want[i].table == h && r->want[i].piece.offset == piece->offset)
             return FIRN_OK;
     if (r->nwants == r->wants_cap) {
         size_t cap = r->wants_cap ? r->wants_cap * 2 : 8;
@@ -49,8 +49,7 @@ enum firn_status firn_read__note(struct firn_read *r, struct firn_table_handle *
         r->wants_cap = cap;
     }
     firn_handle_ref(h);
-    r->want[r->nwants++] = (struct firn_read_want){
-        .r = r, .table = h, .offset = offset, .stored_len = stored_len, .raw_len = raw_len};
+    r->want[r->nwants++] = (struct firn_read_want){.r = r, .table = h, .piece = *piece};
     return FIRN_OK;
 }
 
@@ -84,15 +83,13 @@ static void unpin_at(struct firn_read *r, size_t i)
     firn_cache_unref(r->lsm->cache, e);
 }
 
-void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to, bool meta)
+void firn_read__unpin(struct firn_read *r, uint64_t table_id, uint64_t from, uint64_t to)
 {
     if (r->keep)
         return;
     for (size_t i = r->npins; i-- > 0;) {
         const struct firn_cache_entry *e = r->pin[i];
-        if (e->table_id != table_id)
-            continue;
-        if (e->offset == FIRN_CACHE_META ? meta : e->offset >= from && e->offset < to)
+        if (e->table_id == table_id && e->offset >= from && e->offset < to)
             unpin_at(r, i);
     }
 }

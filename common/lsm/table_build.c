@@ -14,8 +14,9 @@ struct firn_table_builder {
     struct firn_buf bytes; /* the object so far */
     struct firn_block_builder block;
     struct firn_codec_ctx codec;
-    struct firn_buf index; /* struct firn_table_block each */
-    struct firn_buf sep;
+    struct firn_buf index;    /* struct firn_table_block each */
+    struct firn_buf sep;      /* separators of the blocks, one behind the other */
+    struct firn_buf sep_at;   /* uint32_t each: where in sep; one more than blocks */
     struct firn_buf hash;     /* firn_xxh3 of every key, 8 bytes each */
     struct firn_buf tombs;    /* struct firn_range_tomb each, bounds in `arena` */
     struct firn_buf last_key; /* of the block before the open one */
@@ -48,6 +49,7 @@ enum firn_status firn_table_builder_create(const struct firn_table_options *o,
     firn_buf_init(&b->bytes, o->object_max ? o->object_max : OBJECT_MAX_DEFAULT);
     firn_buf_init(&b->index, FIRN_TABLE_META_MAX);
     firn_buf_init(&b->sep, FIRN_TABLE_META_MAX);
+    firn_buf_init(&b->sep_at, FIRN_TABLE_META_MAX);
     firn_buf_init(&b->hash, (size_t)8 * FIRN_TABLE_META_MAX);
     firn_buf_init(&b->tombs, FIRN_TABLE_META_MAX);
     firn_buf_init(&b->last_key, FIRN_KEY_MAX);
@@ -72,6 +74,7 @@ void firn_table_builder_free(struct firn_table_builder *b)
     firn_codec_ctx_clear(&b->codec);
     firn_buf_clear(&b->index);
     firn_buf_clear(&b->sep);
+    firn_buf_clear(&b->sep_at);
     firn_buf_clear(&b->hash);
     firn_buf_clear(&b->tombs);
     firn_buf_clear(&b->last_key);
@@ -120,13 +123,16 @@ static enum firn_status close_block(struct firn_table_builder *b)
 static enum firn_status open_block(struct firn_table_builder *b, struct firn_slice key)
 {
     struct firn_table_block x = {0};
+    size_t sep_len = 0;
     if (b->props.blocks) {
-        size_t n = 0, max = b->last_key.len < key.len ? b->last_key.len : key.len;
-        while (n < max && b->last_key.data[n] == key.data[n])
-            n++;
-        x.sep_len = (uint32_t)n + 1;
+        size_t max = b->last_key.len < key.len ? b->last_key.len : key.len;
+        sep_len = firn_shared_len(b->last_key.data, key.data, max) + 1;
     }
-    enum firn_status s = firn_buf_append(&b->sep, key.data, x.sep_len);
+    uint32_t at[2] = {(uint32_t)b->sep.len, (uint32_t)(b->sep.len + sep_len)};
+    bool first = b->sep_at.len == 0;
+    enum firn_status s = firn_buf_append(&b->sep, key.data, sep_len);
+    if (s == FIRN_OK)
+        s = firn_buf_append(&b->sep_at, first ? at : at + 1, (first ? 2 : 1) * sizeof at[0]);
     return s == FIRN_OK ? firn_buf_append(&b->index, &x, sizeof x) : s;
 }
 
@@ -202,34 +208,156 @@ enum firn_status firn_table_builder_add_tomb(struct firn_table_builder *b,
     return FIRN_OK;
 }
 
-static enum firn_status put_meta(struct firn_table_builder *b, struct firn_table_loc *loc)
+/* ---- metadata */
+
+/* The partitions as they are made. */
+struct parts {
+    uint32_t count;
+    uint32_t length[FIRN_TABLE_PARTS_MAX], sep_length[FIRN_TABLE_PARTS_MAX];
+    uint8_t sep[FIRN_TABLE_PARTS_MAX * FIRN_BOUND_MAX];
+    size_t sep_len;
+};
+
+static const struct firn_table_block *blocks_of(const struct firn_table_builder *b)
+{
+    return (const struct firn_table_block *)(const void *)b->index.data;
+}
+
+static uint32_t sep_len_of(const struct firn_table_builder *b, uint32_t block)
+{
+    const uint32_t *at = (const uint32_t *)(const void *)b->sep_at.data;
+    return at[block + 1] - at[block];
+}
+
+/* About what block i adds to its partition. */
+static uint64_t weight(const struct firn_table_builder *b, uint32_t i)
+{
+    return FIRN_TABLE_INDEX_BYTES + sep_len_of(b, i) +
+           (uint64_t)blocks_of(b)[i].count * b->o.filter_bits / 8;
+}
+
+/* How much goes into a partition: all are about equal, none is much smaller than asked for, and
+ * there are no more than PARTS_MAX. */
+static uint64_t part_weight(const struct firn_table_builder *b)
+{
+    uint64_t total = 0, want = b->o.part_bytes ? b->o.part_bytes : FIRN_TABLE_PART_BYTES;
+    for (uint32_t i = 0; i < b->props.blocks; i++)
+        total += weight(b, i);
+    uint64_t n = (total + want / 2) / want;
+    n = n < 1 ? 1 : n > FIRN_TABLE_PARTS_MAX ? FIRN_TABLE_PARTS_MAX : n;
+    return (total + n - 1) / n;
+}
+
+/* The end of the partition that begins with block `first`. Partitions begin only with a block whose
+ * separator the manifest can have whole. */
+static uint32_t part_end(const struct firn_table_builder *b, uint32_t first, uint64_t most)
+{
+    uint64_t sum = weight(b, first);
+    uint32_t i = first + 1;
+    while (i < b->props.blocks && (sum < most || sep_len_of(b, i) > FIRN_BOUND_MAX))
+        sum += weight(b, i++);
+    return i;
+}
+
+/* Append the partition of blocks [first, end), whose first key is the n-th of the table. */
+static enum firn_status put_part(struct firn_table_builder *b, uint32_t first, uint32_t end,
+                                 size_t n, size_t keys)
 {
     struct firn_buf filter;
+    struct firn_table_part_def d = {
+        .table_id = b->table_id,
+        .offset = b->bytes.len,
+        .block = blocks_of(b) + first,
+        .blocks = end - first,
+        .sep_at = (const uint32_t *)(const void *)b->sep_at.data + first,
+        .sep = b->sep.data,
+    };
+    enum firn_status s = FIRN_OK;
     firn_buf_init(&filter, FIRN_TABLE_META_MAX);
-    struct firn_table_meta_parts parts = {
-        .block = (const struct firn_table_block *)(const void *)b->index.data,
-        .blocks = b->index.len / sizeof(struct firn_table_block),
-        .sep = firn_buf_slice(&b->sep),
+    if (b->o.filter_bits)
+        s = firn_filter_build((const uint64_t *)(const void *)b->hash.data + n, keys,
+                              b->o.filter_bits, &filter);
+    d.filter = firn_buf_slice(&filter);
+    if (s == FIRN_OK)
+        s = firn_table_part_encode(&d, &b->bytes);
+    firn_buf_clear(&filter);
+    return s;
+}
+
+/* Note the partition of `length` bytes that begins with block `first`. */
+static void note_part(const struct firn_table_builder *b, uint32_t first, size_t length,
+                      struct parts *p)
+{
+    FIRN_ASSERT(p->count < FIRN_TABLE_PARTS_MAX); /* each but the last has its full weight */
+    uint32_t sep_len = sep_len_of(b, first);
+    const uint32_t *at = (const uint32_t *)(const void *)b->sep_at.data;
+    if (sep_len)
+        memcpy(p->sep + p->sep_len, b->sep.data + at[first], sep_len);
+    p->sep_len += sep_len;
+    p->length[p->count] = (uint32_t)length;
+    p->sep_length[p->count++] = sep_len;
+}
+
+static enum firn_status put_parts(struct firn_table_builder *b, struct parts *p)
+{
+    uint64_t most = part_weight(b);
+    size_t n = 0;
+    for (uint32_t first = 0, end; first < b->props.blocks; first = end) {
+        size_t keys = 0, offset = b->bytes.len;
+        end = part_end(b, first, most);
+        for (uint32_t i = first; i < end; i++)
+            keys += blocks_of(b)[i].count;
+        enum firn_status s = put_part(b, first, end, n, keys);
+        if (s != FIRN_OK)
+            return s;
+        n += keys;
+        note_part(b, first, b->bytes.len - offset, p);
+    }
+    return FIRN_OK;
+}
+
+static enum firn_status put_meta(struct firn_table_builder *b, struct parts *p,
+                                 struct firn_table_loc *loc)
+{
+    enum firn_status s = put_parts(b, p);
+    if (s != FIRN_OK)
+        return s;
+    struct firn_table_head_def d = {
+        .part_length = p->length,
+        .part_sep_length = p->sep_length,
+        .parts = p->count,
+        .part_sep = firn_slice_of(p->sep, p->sep_len),
         .tomb = (const struct firn_range_tomb *)(const void *)b->tombs.data,
         .tombs = b->tombs.len / sizeof(struct firn_range_tomb),
         .props = &b->props,
         .created_by = "firn " FIRN_VERSION,
     };
-    enum firn_status s = FIRN_OK;
-    if (b->hash.len)
-        s = firn_filter_build((const uint64_t *)(const void *)b->hash.data, b->hash.len / 8,
-                              b->o.filter_bits, &filter);
-    parts.filter = firn_buf_slice(&filter);
-    loc->meta_offset = b->bytes.len;
-    if (s == FIRN_OK)
-        s = firn_table_meta_encode(&parts, &b->bytes);
-    firn_buf_clear(&filter);
+    loc->head_offset = b->bytes.len;
+    s = firn_table_head_encode(&d, &b->bytes);
     if (s != FIRN_OK)
         return s;
-    loc->meta_length = b->bytes.len - loc->meta_offset;
-    loc->meta_checksum = firn_xxh3_seed(b->bytes.data + loc->meta_offset, loc->meta_length,
-                                        firn_place_seed(loc->table_id, loc->meta_offset));
+    loc->head_length = b->bytes.len - loc->head_offset;
+    loc->head_checksum = firn_xxh3_seed(b->bytes.data + loc->head_offset, loc->head_length,
+                                        firn_place_seed(loc->table_id, loc->head_offset));
     return FIRN_OK;
+}
+
+/* ---- the manifest's reference */
+
+static enum firn_status set_parts(const struct parts *p, Firn__Table *ref)
+{
+    if (p->count == 0)
+        return FIRN_OK;
+    ref->part_lengths = firn_malloc(p->count * sizeof *ref->part_lengths);
+    ref->part_separator_lengths = firn_malloc(p->count * sizeof *ref->part_separator_lengths);
+    if (!ref->part_lengths || !ref->part_separator_lengths)
+        return FIRN_LIMIT;
+    ref->n_part_lengths = p->count;
+    ref->n_part_separator_lengths = p->count - 1;
+    memcpy(ref->part_lengths, p->length, p->count * sizeof p->length[0]);
+    memcpy(ref->part_separator_lengths, p->sep_length + 1,
+           (p->count - 1) * sizeof p->sep_length[0]);
+    return firn_pb_set_bytes(&ref->part_separators, firn_slice_of(p->sep, p->sep_len));
 }
 
 /* The manifest's bounds over entries and range tombstones: short, and not exact. */
@@ -256,7 +384,7 @@ static enum firn_status set_bounds(const struct firn_table_builder *b, Firn__Tab
     return s == FIRN_OK ? firn_pb_set_bytes(&ref->upper, upper) : s;
 }
 
-static enum firn_status make_ref(const struct firn_table_builder *b,
+static enum firn_status make_ref(const struct firn_table_builder *b, const struct parts *p,
                                  const struct firn_table_loc *loc, Firn__Table **out)
 {
     Firn__Table *r = firn_pb_table_new();
@@ -267,9 +395,9 @@ static enum firn_status make_ref(const struct firn_table_builder *b,
     r->number = b->o.name.number;
     r->table_id = loc->table_id;
     r->size = loc->size;
-    r->meta_offset = loc->meta_offset;
-    r->meta_length = loc->meta_length;
-    r->meta_checksum = loc->meta_checksum;
+    r->head_offset = loc->head_offset;
+    r->head_length = loc->head_length;
+    r->head_checksum = loc->head_checksum;
     r->entries = b->props.entries;
     r->tombstones = b->props.tombstones;
     r->range_tombstones = b->props.range_tombstones;
@@ -280,6 +408,8 @@ static enum firn_status make_ref(const struct firn_table_builder *b,
     r->raw_bytes = b->props.raw_bytes;
     r->format = FIRN_TABLE_FORMAT;
     enum firn_status s = set_bounds(b, r);
+    if (s == FIRN_OK)
+        s = set_parts(p, r);
     if (s == FIRN_OK)
         *out = r;
     else
@@ -292,19 +422,22 @@ enum firn_status firn_table_builder_finish(struct firn_table_builder *b,
 {
     FIRN_ASSERT(!firn_table_builder_empty(b));
     struct firn_table_loc loc = {.table_id = b->table_id};
+    struct parts parts;
+    parts.count = 0;
+    parts.sep_len = 0;
     enum firn_status s = b->block.count ? close_block(b) : FIRN_OK;
     b->props.max_key = firn_buf_slice(&b->last_key);
     if (!b->props.expiring)
         b->props.min_expiry_ms = 0;
     b->props.created_ms = b->o.created_ms;
     if (s == FIRN_OK)
-        s = put_meta(b, &loc);
+        s = put_meta(b, &parts, &loc);
     loc.size = b->bytes.len + FIRN_TABLE_FOOTER_BYTES;
     if (s == FIRN_OK)
         s = firn_table_footer_encode(&loc, &b->bytes);
     Firn__Table *ref = NULL;
     if (s == FIRN_OK)
-        s = make_ref(b, &loc, &ref);
+        s = make_ref(b, &parts, &loc, &ref);
     if (s != FIRN_OK)
         return s;
     *out = (struct firn_table_object){b->bytes, b->o.name, ref};

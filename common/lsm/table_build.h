@@ -18,6 +18,7 @@ struct firn_table_options {
     uint32_t block_bytes; /* of a raw block; 0 = 16 KiB; a larger entry gets a block of its own */
     uint32_t restart_interval; /* 0 = FIRN_BLOCK_RESTART_INTERVAL */
     unsigned filter_bits;      /* per key; 0 = no filter */
+    uint32_t part_bytes; /* of a partition of the metadata, about; 0 = FIRN_TABLE_PART_BYTES */
     enum firn_codec codec;
     bool hash_index;   /* of the blocks, for point reads */
     size_t object_max; /* bound of the object's bytes; 0 = 2^40 */

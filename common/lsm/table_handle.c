@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "lsm/lsm_priv.h"
 
+#include <stdio.h>
+
 #define BUCKETS_MIN 64u
 
 static struct firn_table_handle **bucket_of(struct firn_table_handle **table, size_t buckets,
@@ -30,42 +32,43 @@ static void grow(struct firn_lsm *l)
     l->handle_buckets = n;
 }
 
-static enum firn_status check_loc(const struct firn_table_loc *loc, const char *name,
-                                  struct firn_err *err)
+/* Does t refer to the same object in the same way? */
+static bool same(const struct firn_table_handle *h, const char *name, const Firn__Table *t)
 {
-    if (loc->table_id == 0 || loc->meta_length == 0 || loc->meta_length > FIRN_TABLE_META_MAX ||
-        loc->meta_offset > loc->size || loc->meta_length > loc->size - loc->meta_offset)
-        return firn_fail(err, FIRN_CORRUPT,
-                         "the manifest's reference to table %s makes no sense: size %llu, metadata "
-                         "at %llu, %llu bytes",
-                         name, (unsigned long long)loc->size, (unsigned long long)loc->meta_offset,
-                         (unsigned long long)loc->meta_length);
-    return FIRN_OK;
+    return h->loc.size == t->size && h->loc.head_offset == t->head_offset &&
+           h->loc.head_length == t->head_length && h->loc.head_checksum == t->head_checksum &&
+           h->entries == t->entries && h->range_tombstones == t->range_tombstones &&
+           h->max_seqno == t->max_seqno && strcmp(h->name, name) == 0 &&
+           firn_table_parts_match(&h->parts, t);
 }
 
-static bool loc_equal(const struct firn_table_loc *a, const struct firn_table_loc *b)
-{
-    return a->size == b->size && a->meta_offset == b->meta_offset &&
-           a->meta_length == b->meta_length && a->meta_checksum == b->meta_checksum;
-}
-
-static enum firn_status handle_new(struct firn_lsm *l, const struct firn_table_loc *loc,
-                                   const char *name, const Firn__Table *t,
+static enum firn_status handle_new(struct firn_lsm *l, const char *name, const Firn__Table *t,
                                    struct firn_table_handle **out, struct firn_err *err)
 {
+    struct firn_table_parts parts;
+    struct firn_err why = {""};
+    enum firn_status s = firn_table_parts_of(t, &parts, &why);
+    if (s != FIRN_OK)
+        return firn_fail(err, s, "the manifest's table %s: %.300s", name, why.text);
     if (l->nhandles >= l->handle_buckets)
         grow(l);
-    struct firn_table_handle *h = l->handle_buckets ? firn_calloc(1, sizeof *h) : NULL;
-    if (!h)
+    size_t size =
+        sizeof(struct firn_table_handle) + parts.sep.count * sizeof(struct firn_cache_entry *);
+    struct firn_table_handle *h = l->handle_buckets ? firn_calloc(1, size) : NULL;
+    if (!h) {
+        firn_table_parts_clear(&parts);
         return firn_fail(err, FIRN_LIMIT, "no memory for table %s", name);
+    }
     h->lsm = l;
     h->refs = 1;
-    h->loc = *loc;
-    memcpy(h->name, name, sizeof h->name);
+    h->loc = firn_table_loc_of(t);
+    h->parts = parts;
+    (void)snprintf(h->name, sizeof h->name, "%s", name);
     h->entries = t->entries;
     h->tombstones = t->tombstones;
     h->range_tombstones = t->range_tombstones;
-    struct firn_table_handle **p = bucket_of(l->handle, l->handle_buckets, loc->table_id);
+    h->max_seqno = t->max_seqno;
+    struct firn_table_handle **p = bucket_of(l->handle, l->handle_buckets, t->table_id);
     h->hnext = *p;
     *p = h;
     l->nhandles++;
@@ -76,20 +79,16 @@ static enum firn_status handle_new(struct firn_lsm *l, const struct firn_table_l
 enum firn_status firn_handle_get(struct firn_lsm *l, uint32_t db, const Firn__Table *t,
                                  struct firn_table_handle **out, struct firn_err *err)
 {
-    struct firn_table_loc loc = firn_table_loc_of(t);
     struct firn_table_name n = firn_table_name_of(t);
     char name[FIRN_NAME_MAX];
     firn_name_table(name, db, &n);
-    enum firn_status st = check_loc(&loc, name, err);
-    if (st != FIRN_OK)
-        return st;
     struct firn_table_handle *h =
-        l->handle_buckets ? *bucket_of(l->handle, l->handle_buckets, loc.table_id) : NULL;
-    while (h && h->loc.table_id != loc.table_id)
+        l->handle_buckets ? *bucket_of(l->handle, l->handle_buckets, t->table_id) : NULL;
+    while (h && h->loc.table_id != t->table_id)
         h = h->hnext;
     if (!h)
-        return handle_new(l, &loc, name, t, out, err);
-    if (!loc_equal(&h->loc, &loc) || strcmp(h->name, name) != 0)
+        return handle_new(l, name, t, out, err);
+    if (!same(h, name, t))
         return firn_fail(err, FIRN_CORRUPT,
                          "the manifest's references to table %s and to %s have one table id but "
                          "differ",
@@ -109,34 +108,81 @@ void firn_handle_unref(struct firn_table_handle *h)
     if (!h || --h->refs > 0)
         return;
     struct firn_lsm *l = h->lsm;
-    if (h->meta)
-        firn_cache_drop(l->cache, h->meta);
+    if (h->head)
+        firn_cache_drop(l->cache, h->head);
+    for (uint32_t i = 0; i < h->parts.sep.count; i++)
+        if (h->part[i])
+            firn_cache_drop(l->cache, h->part[i]);
     struct firn_table_handle **p = bucket_of(l->handle, l->handle_buckets, h->loc.table_id);
     while (*p != h)
         p = &(*p)->hnext;
     *p = h->hnext;
     l->nhandles--;
+    firn_table_parts_clear(&h->parts);
     firn_free(h);
 }
 
-enum firn_status firn_handle_meta(struct firn_table_handle *h, struct firn_read *r,
-                                  const struct firn_table_meta **out)
+/* Note a piece that is missing. */
+static enum firn_status miss(struct firn_table_handle *h, struct firn_read *r,
+                             const struct firn_piece *piece)
 {
-    if (h->meta) {
-        h->lsm->stats.meta_hits++;
-        firn_cache_touch(h->meta);
-        *out = h->meta->meta;
-        return FIRN_OK;
-    }
-    h->lsm->stats.meta_misses++;
-    enum firn_status st = firn_read__note(r, h, FIRN_CACHE_META, h->loc.meta_length, 0);
+    enum firn_status st = firn_read__note(r, h, piece);
     return st == FIRN_OK ? FIRN_AGAIN : st;
 }
 
-enum firn_status firn_handle_block(struct firn_table_handle *h, const struct firn_table_meta *m,
+enum firn_status firn_handle_head(struct firn_table_handle *h, struct firn_read *r,
+                                  const struct firn_table_head **out)
+{
+    if (h->head) {
+        h->lsm->stats.meta_hits++;
+        firn_cache_touch(h->head);
+        *out = h->head->head;
+        return FIRN_OK;
+    }
+    h->lsm->stats.meta_misses++;
+    return miss(h, r,
+                &(struct firn_piece){.offset = h->loc.head_offset,
+                                     .stored_len = h->loc.head_length,
+                                     .kind = FIRN_CACHE_HEAD});
+}
+
+enum firn_status firn_handle_want_part(struct firn_table_handle *h, uint32_t i, struct firn_read *r)
+{
+    if (h->part[i])
+        return FIRN_OK;
+    return miss(h, r,
+                &(struct firn_piece){.offset = h->parts.offset[i],
+                                     .stored_len = firn_table_parts_bytes(&h->parts, i, i + 1),
+                                     .part = i,
+                                     .kind = FIRN_CACHE_PART});
+}
+
+enum firn_status firn_handle_part(struct firn_table_handle *h, uint32_t i, struct firn_read *r,
+                                  const struct firn_table_part **out)
+{
+    struct firn_cache_entry *e = h->part[i];
+    if (!e) {
+        h->lsm->stats.meta_misses++;
+        return firn_handle_want_part(h, i, r);
+    }
+    h->lsm->stats.meta_hits++;
+    firn_cache_touch(e);
+    *out = e->part;
+    return FIRN_OK;
+}
+
+static enum firn_status want_block(struct firn_table_handle *h, const struct firn_table_block *b,
+                                   struct firn_read *r)
+{
+    return miss(h, r,
+                &(struct firn_piece){
+                    .offset = b->offset, .stored_len = b->stored_len, .raw_len = b->raw_len});
+}
+
+enum firn_status firn_handle_block(struct firn_table_handle *h, const struct firn_table_part *p,
                                    uint32_t i, struct firn_read *r, struct firn_cache_entry **out)
 {
-    const struct firn_table_block *b = &m->block[i];
+    const struct firn_table_block *b = &p->block[i];
     struct firn_cache_entry *e = firn_cache_find(h->lsm->cache, h->loc.table_id, b->offset);
     if (e) {
         if (e->read_id != r->id) {
@@ -148,6 +194,12 @@ enum firn_status firn_handle_block(struct firn_table_handle *h, const struct fir
         return FIRN_OK;
     }
     h->lsm->stats.misses++;
-    enum firn_status st = firn_read__note(r, h, b->offset, b->stored_len, b->raw_len);
-    return st == FIRN_OK ? FIRN_AGAIN : st;
+    return want_block(h, b, r);
+}
+
+enum firn_status firn_handle_want_block(struct firn_table_handle *h,
+                                        const struct firn_table_block *b, struct firn_read *r)
+{
+    bool there = firn_cache_find(h->lsm->cache, h->loc.table_id, b->offset) != NULL;
+    return there ? FIRN_OK : want_block(h, b, r);
 }

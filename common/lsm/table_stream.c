@@ -6,15 +6,15 @@
 /* The blocks of a table that hold keys of [lower, upper): from first_block to before end_block. */
 static uint32_t first_block(const struct firn_stream_table *t)
 {
-    return t->meta->blocks ? firn_table_find(t->meta, t->lower) : 0;
+    return t->index ? firn_seps_find(&t->index->sep, t->lower) : 0;
 }
 
 static uint32_t end_block(const struct firn_stream_table *t)
 {
-    if (t->meta->blocks == 0 || t->upper.len == 0)
-        return t->meta->blocks;
-    uint32_t i = firn_table_find(t->meta, t->upper);
-    return firn_slice_cmp(firn_table_sep(t->meta, i), t->upper) < 0 ? i + 1 : i;
+    if (!t->index || t->upper.len == 0)
+        return t->index ? t->index->sep.count : 0;
+    uint32_t i = firn_seps_find(&t->index->sep, t->upper);
+    return firn_slice_cmp(firn_seps_get(&t->index->sep, i), t->upper) < 0 ? i + 1 : i;
 }
 
 /* From table `from` on, find one with blocks to read; its first one is *block. */
@@ -58,7 +58,7 @@ bool firn_table_stream_want(const struct firn_table_stream *s, size_t max_bytes,
 {
     if (s->fetch_table == s->tables)
         return false;
-    const struct firn_table_meta *m = s->table[s->fetch_table].meta;
+    const struct firn_table_part *m = s->table[s->fetch_table].index;
     uint32_t i = s->fetch_block, end = end_block(&s->table[s->fetch_table]);
     uint64_t sum = m->block[i].stored_len;
     while (++i < end && sum + m->block[i].stored_len <= max_bytes)
@@ -73,7 +73,7 @@ enum firn_status firn_table_stream_feed(struct firn_table_stream *s, struct firn
 {
     if (s->fetch_table == s->tables)
         return FIRN_CORRUPT;
-    const struct firn_table_meta *m = s->table[s->fetch_table].meta;
+    const struct firn_table_part *m = s->table[s->fetch_table].index;
     uint32_t i = s->fetch_block, end = end_block(&s->table[s->fetch_table]);
     uint64_t sum = 0;
     while (i < end && sum < bytes.len)
@@ -108,14 +108,14 @@ static enum firn_status raw_room(struct firn_table_stream *s, size_t len)
 static enum firn_status open_block(struct firn_table_stream *s)
 {
     const struct firn_stream_table *t = &s->table[s->at];
-    const struct firn_table_block *x = &t->meta->block[s->block];
+    const struct firn_table_block *x = &t->index->block[s->block];
     if (firn_table_stream_buffered(s) < x->stored_len)
         return FIRN_AGAIN;
     struct firn_slice stored = firn_slice_of(s->bytes.data + s->used, x->stored_len);
     enum firn_status status = raw_room(s, x->raw_len);
     if (status == FIRN_OK)
         status =
-            firn_block_unpack(&s->codec, stored, t->meta->table_id, x->offset, s->raw, x->raw_len);
+            firn_block_unpack(&s->codec, stored, t->index->table_id, x->offset, s->raw, x->raw_len);
     if (status == FIRN_OK)
         status = firn_block_open(firn_slice_of(s->raw, x->raw_len), &s->open);
     if (status == FIRN_OK)

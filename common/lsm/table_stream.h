@@ -8,7 +8,10 @@
 
 /* A table of a stream, and the keys of it that count. Borrowed. */
 struct firn_stream_table {
-    const struct firn_table_meta *meta;
+    const struct firn_table_part
+        *index;                         /* of all blocks that may have some; NULL: there are none */
+    const struct firn_range_tomb *tomb; /* the table's, in order */
+    size_t tombs;
     struct firn_slice lower, upper; /* [lower, upper), upper empty = unbounded */
 };
 

@@ -252,15 +252,15 @@ static enum firn_status decide(const struct lookup *k, struct firn_entry *out)
 /* The filters do not rule it out: is it in its block? OK: known, one way or the other; AGAIN,
  * LIMIT. */
 static enum firn_status look_block(struct lookup *k, struct firn_table_handle *h,
-                                   const struct firn_table_meta *m)
+                                   const struct firn_table_part *p)
 {
     struct firn_cache_entry *block;
-    enum firn_status st = firn_handle_block(h, m, firn_table_find(m, k->key), k->r, &block);
+    enum firn_status st = firn_handle_block(h, p, firn_seps_find(&p->sep, k->key), k->r, &block);
     if (st != FIRN_OK)
         return st;
     struct firn_entry e;
     if (firn_block_get(&block->block, k->key, k->hash, &e) != FIRN_OK) {
-        h->lsm->stats.filter_false += m->filter.lines > 0;
+        h->lsm->stats.filter_false += p->filter.lines > 0;
         return FIRN_OK;
     }
     if (e.kind >= FIRN_RECORD_SKIPPABLE || e.seqno > k->max_seqno)
@@ -270,36 +270,50 @@ static enum firn_status look_block(struct lookup *k, struct firn_table_handle *h
     return firn_read__pin(k->r, block);
 }
 
+/* What the table's range tombstones say. OK; AGAIN: its head is missing (noted); LIMIT. */
+static enum firn_status look_tombs(struct lookup *k, struct firn_table_handle *h)
+{
+    const struct firn_table_head *head;
+    enum firn_status st = firn_handle_head(h, k->r, &head);
+    k->missing_meta |= st == FIRN_AGAIN;
+    if (st != FIRN_OK)
+        return st;
+    uint64_t c = firn_tombs_covering(head->tomb, head->tombs, k->key);
+    if (c <= k->max_seqno && c > k->covering)
+        k->covering = c;
+    return FIRN_OK;
+}
+
 /* Look into one table. OK: done with it, k->found or k->covering say whether it decides; AGAIN: it
  * might, but something is missing (noted). */
 static enum firn_status look_table(struct lookup *k, const struct firn_view_table *t)
 {
-    const struct firn_table_meta *m;
+    struct firn_table_handle *h = t->handle;
+    const struct firn_table_part *p;
     if (!firn_view__table_has(t, k->key))
         return FIRN_OK;
     k->r->tables_looked++;
-    enum firn_status st = firn_handle_meta(t->handle, k->r, &m);
-    if (st != FIRN_OK) {
+    enum firn_status tombs = h->range_tombstones ? look_tombs(k, h) : FIRN_OK;
+    if (tombs == FIRN_LIMIT)
+        return tombs;
+    if (h->parts.sep.count == 0 || k->covering > h->max_seqno)
+        return tombs;
+    /* Asked for also while the head is missing: both come in one round trip. */
+    enum firn_status st = firn_handle_part(h, firn_handle_find(h, k->key), k->r, &p);
+    if (st != FIRN_OK || tombs != FIRN_OK) {
         k->missing_meta = true;
-        return st;
+        return st != FIRN_OK ? st : tombs;
     }
-    if (m->tombs) {
-        uint64_t c = firn_tombs_covering(m->tomb, m->tombs, k->key);
-        if (c <= k->max_seqno && c > k->covering)
-            k->covering = c;
-    }
-    if (m->blocks == 0 || k->covering > m->props.max_seqno)
-        return FIRN_OK;
-    if (!firn_filter_may_have(&m->filter, k->hash)) {
+    if (!firn_filter_may_have(&p->filter, k->hash)) {
         k->r->filters_absent++;
-        t->handle->lsm->stats.filter_absent++;
+        h->lsm->stats.filter_absent++;
         return FIRN_OK;
     }
     /* While a newer table's metadata is missing it is not known whether this block will be needed:
      * it waits for the second round trip, in which all such blocks come together. */
     if (k->missing_meta)
         return FIRN_AGAIN;
-    return look_block(k, t->handle, m);
+    return look_block(k, h, p);
 }
 
 /* Look into t unless something above has decided. False: no need to look further down. */

@@ -7,6 +7,7 @@
 #include "lsm/memtable.h"
 #include "manifest/manifest.h"
 
+struct firn_table_part;
 struct firn_view;
 
 /* Build from a loaded manifest (NULL: no tables) and memtables, newest first, which the view
@@ -50,7 +51,7 @@ struct firn_view_probe {
     bool found;
     uint8_t tables;
     uint64_t hash, table_id, offset;
-    struct firn_table_handle *table[FIRN_PROBE_TABLES_MAX];
+    const struct firn_table_part *part[FIRN_PROBE_TABLES_MAX];
     struct firn_cache_entry *block;
 };
 

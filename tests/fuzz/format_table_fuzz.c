@@ -1,5 +1,5 @@
-/* Metadata of tables: 8 bytes say where it lies, the rest is the region, with a right checksum.
- * What decodes can be searched. The same bytes as a footer, a filter and a pin. */
+/* Metadata of tables: 8 bytes say where it lies, the rest is a head, or a partition with a right
+ * checksum. What decodes can be searched. The same bytes as a footer, a filter and a pin. */
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "format/pin.h"
@@ -9,16 +9,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void search(const struct firn_table_meta *m, struct firn_slice key)
+static void search(const struct firn_seps *s, struct firn_slice key)
 {
-    (void)firn_tombs_covering(m->tomb, m->tombs, key);
-    (void)firn_filter_may_have(&m->filter, firn_xxh3(key.data, key.len));
-    if (m->blocks == 0)
+    if (s->count == 0)
         return;
-    uint32_t i = firn_table_find(m, key);
-    if (i >= m->blocks || (i && firn_slice_cmp(firn_table_sep(m, i), key) > 0) ||
-        (i + 1 < m->blocks && firn_slice_cmp(firn_table_sep(m, i + 1), key) <= 0))
+    uint32_t i = firn_seps_find(s, key);
+    if (i >= s->count || (i && firn_slice_cmp(firn_seps_get(s, i), key) > 0) ||
+        (i + 1 < s->count && firn_slice_cmp(firn_seps_get(s, i + 1), key) <= 0))
         abort();
+}
+
+static void search_all(const struct firn_seps *s, struct firn_slice key)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        search(s, firn_seps_get(s, i));
+    search(s, key);
 }
 
 static void others(struct firn_slice bytes)
@@ -39,29 +44,80 @@ static void others(struct firn_slice bytes)
             (void)firn_filter_may_have(&f, h);
 }
 
+static void head(uint64_t offset, struct firn_slice bytes, struct firn_slice key)
+{
+    struct firn_table_head *h = NULL;
+    struct firn_err err = {""};
+    struct firn_table_loc loc = {.table_id = 1, .head_offset = offset, .head_length = bytes.len};
+    loc.size = offset + bytes.len + FIRN_TABLE_FOOTER_BYTES;
+    loc.head_checksum =
+        firn_xxh3_seed(bytes.data, bytes.len, firn_place_seed(loc.table_id, offset));
+    if (firn_table_head_decode(bytes, &loc, &h, &err) != FIRN_OK) {
+        if (!err.text[0] || h)
+            abort();
+        return;
+    }
+    search_all(&h->parts.sep, key);
+    for (size_t i = 0; i < h->tombs; i++)
+        if (firn_tombs_covering(h->tomb, h->tombs, h->tomb[i].start) != h->tomb[i].seqno)
+            abort();
+    firn_table_head_free(h);
+}
+
+/* As partition `i` of two, the other one of which nobody sees. */
+static void partition(uint64_t offset, uint32_t i, struct firn_slice bytes, struct firn_slice key)
+{
+    static uint8_t copy[1 << 20];
+    struct firn_table_part *p = NULL, *index = NULL;
+    struct firn_err err = {""};
+    if (bytes.len < 100 || bytes.len + 8 > sizeof copy || offset > UINT64_MAX / 2)
+        return;
+    memcpy(copy, bytes.data, bytes.len);
+    firn_put_le64(copy + bytes.len,
+                  firn_xxh3_seed(bytes.data, bytes.len, firn_place_seed(1, offset)));
+    bytes = firn_slice_of(copy, bytes.len + 8);
+    uint32_t length[2] = {1000, 1000}, sep_length = 5;
+    length[i] = (uint32_t)bytes.len;
+    Firn__Table t = FIRN__TABLE__INIT;
+    t.table_id = 1;
+    t.entries = 1;
+    t.head_offset = offset + length[i] + (i ? 0 : length[1]);
+    t.head_length = 100;
+    t.size = t.head_offset + 100 + FIRN_TABLE_FOOTER_BYTES;
+    t.n_part_lengths = 2;
+    t.part_lengths = length;
+    t.n_part_separator_lengths = 1;
+    t.part_separator_lengths = &sep_length;
+    t.part_separators = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "\x10k050"};
+    t.upper = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "\x20"};
+    struct firn_table_parts parts;
+    if (firn_table_parts_of(&t, &parts, NULL) != FIRN_OK)
+        return; /* no room before it */
+    enum firn_status s = firn_table_part_decode(bytes, 1, &parts, i, &p, &err);
+    if (s != FIRN_OK && (!err.text[0] || p))
+        abort();
+    if (s == FIRN_OK) {
+        (void)firn_filter_may_have(&p->filter, firn_xxh3(key.data, key.len));
+        search_all(&p->sep, key);
+        if (firn_table_index_decode(bytes, 1, &parts, i, i + 1, &index, &err) != FIRN_OK ||
+            !firn_seps_same(&p->sep, &index->sep))
+            abort();
+    }
+    firn_table_part_free(p);
+    firn_table_part_free(index);
+    firn_table_parts_clear(&parts);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct firn_table_meta *m = NULL;
-    struct firn_err err = {""};
     others(firn_slice_of(data, size));
     if (size < 8)
         return 0;
-    struct firn_table_loc loc = {.table_id = 1, .meta_offset = firn_le64(data)};
-    struct firn_slice region = firn_slice_of(data + 8, size - 8);
-    loc.meta_length = region.len;
-    loc.size = loc.meta_offset + region.len + FIRN_TABLE_FOOTER_BYTES;
-    loc.meta_checksum =
-        firn_xxh3_seed(region.data, region.len, firn_place_seed(loc.table_id, loc.meta_offset));
-    if (firn_table_meta_decode(region, &loc, &m, &err) != FIRN_OK) {
-        if (!err.text[0] || m)
-            abort();
-        return 0;
-    }
-    for (uint32_t i = 0; i < m->blocks; i++)
-        search(m, firn_table_sep(m, i));
-    for (size_t i = 0; i < m->tombs; i++)
-        search(m, m->tomb[i].start);
-    search(m, firn_slice_of(data, size < 16 ? size : 16));
-    firn_table_meta_free(m);
+    uint64_t offset = firn_le64(data);
+    struct firn_slice rest = firn_slice_of(data + 8, size - 8);
+    struct firn_slice key = firn_slice_of(data, size < 16 ? size : 16);
+    head(offset, rest, key);
+    partition(offset, 0, rest, key);
+    partition(offset, 1, rest, key);
     return 0;
 }

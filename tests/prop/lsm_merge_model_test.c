@@ -32,11 +32,18 @@ struct cell {
     bool deletes;
 };
 
+/* A table as a merge has it. */
+struct opened {
+    struct firn_table_parts parts;
+    struct firn_table_head *head;
+    struct firn_table_part *index; /* of the partitions that count; NULL: none */
+};
+
 struct run {
     struct cell cell[KEYS];
     struct firn_table_object *object;
     size_t objects;
-    struct firn_table_meta **meta;
+    struct opened *open;
     struct firn_stream_table *table;
 };
 
@@ -57,6 +64,7 @@ static struct firn_table_options options(uint64_t number)
         .name = {FIRN_ROLE_COMPACTOR, 1, number},
         .block_bytes = 100 + (uint32_t)draw(600),
         .filter_bits = 10,
+        .part_bytes = draw(2) ? 0 : 1 + (uint32_t)draw(200),
         .codec = codecs[draw(3)],
         .hash_index = draw(2),
     };
@@ -69,27 +77,47 @@ static void keep_object(struct run *r, struct firn_table_object o)
     r->object[r->objects++] = o;
 }
 
+/* Decode what counts of an object whose keys of [t->lower, t->upper) do. */
+static void open_table(const struct firn_table_object *o, struct opened *out,
+                       struct firn_stream_table *t)
+{
+    struct firn_table_loc loc = firn_table_loc_of(o->ref);
+    struct firn_err err = {{0}};
+    const uint8_t *data = o->bytes.data;
+    uint32_t first, end;
+    assert_int_equal(loc.size, o->bytes.len);
+    assert_int_equal(firn_table_parts_of(o->ref, &out->parts, &err), FIRN_OK);
+    assert_int_equal(firn_table_head_decode(firn_slice_of(data + loc.head_offset, loc.head_length),
+                                            &loc, &out->head, &err),
+                     FIRN_OK);
+    t->tomb = out->head->tomb;
+    t->tombs = out->head->tombs;
+    if (!firn_table_parts_range(&out->parts, t->lower, t->upper, &first, &end) || first >= end)
+        return;
+    struct firn_slice bytes = firn_slice_of(data + out->parts.offset[first],
+                                            firn_table_parts_bytes(&out->parts, first, end));
+    assert_int_equal(
+        firn_table_index_decode(bytes, loc.table_id, &out->parts, first, end, &out->index, &err),
+        FIRN_OK);
+    t->index = out->index;
+}
+
 /* Decode the objects of a run, and let the keys of [lo, hi) count. */
 static void open_run(struct run *r, struct firn_slice lo, struct firn_slice hi)
 {
-    r->meta = calloc(r->objects + 1, sizeof *r->meta);
+    r->open = calloc(r->objects + 1, sizeof *r->open);
     r->table = calloc(r->objects + 1, sizeof *r->table);
     for (size_t i = 0; i < r->objects; i++) {
         const Firn__Table *ref = r->object[i].ref;
-        struct firn_table_loc loc = firn_table_loc_of(ref);
-        struct firn_err err = {{0}};
-        assert_int_equal(loc.size, r->object[i].bytes.len);
-        struct firn_slice region =
-            firn_slice_of(r->object[i].bytes.data + loc.meta_offset, loc.meta_length);
-        assert_int_equal(firn_table_meta_decode(region, &loc, &r->meta[i], &err), FIRN_OK);
         struct firn_slice lower = firn_table_lower(ref), upper = firn_table_upper(ref);
         if (i) /* bounds of neighbours do not overlap */
             assert_true(firn_slice_cmp(firn_table_upper(r->object[i - 1].ref), lower) <= 0);
-        r->table[i] = (struct firn_stream_table){r->meta[i], lower, upper};
+        r->table[i] = (struct firn_stream_table){.lower = lower, .upper = upper};
         if (firn_slice_cmp(lo, lower) > 0)
             r->table[i].lower = lo;
         if (hi.len && firn_slice_cmp(hi, upper) < 0)
             r->table[i].upper = hi;
+        open_table(&r->object[i], &r->open[i], &r->table[i]);
     }
 }
 
@@ -97,11 +125,14 @@ static void free_run(struct run *r)
 {
     for (size_t i = 0; i < r->objects; i++) {
         firn_table_object_clear(&r->object[i]);
-        if (r->meta)
-            firn_table_meta_free(r->meta[i]);
+        if (!r->open)
+            continue;
+        firn_table_parts_clear(&r->open[i].parts);
+        firn_table_head_free(r->open[i].head);
+        firn_table_part_free(r->open[i].index);
     }
     free(r->object);
-    free(r->meta);
+    free(r->open);
     free(r->table);
     *r = (struct run){0};
 }
@@ -216,16 +247,17 @@ static void read_back(struct run *r)
         struct cell *c = &r->cell[i];
         *c = (struct cell){0};
         for (size_t t = 0; t < r->objects; t++) {
-            const struct firn_table_meta *m = r->meta[t];
+            const struct opened *m = &r->open[t];
             if (firn_slice_cmp(key, r->table[t].lower) < 0 ||
                 !firn_before_end(key, r->table[t].upper))
                 continue;
-            uint64_t cover = firn_tombs_covering(m->tomb, m->tombs, key);
+            uint64_t cover = firn_tombs_covering(m->head->tomb, m->head->tombs, key);
             if (cover > c->covering)
                 c->covering = cover;
-            if (m->blocks == 0)
+            if (!m->index)
                 continue;
-            const struct firn_table_block *x = &m->block[firn_table_find(m, key)];
+            const struct firn_table_block *x =
+                &m->index->block[firn_seps_find(&m->index->sep, key)];
             uint8_t *raw = malloc(x->raw_len);
             struct firn_block b;
             struct firn_entry e;
@@ -233,10 +265,10 @@ static void read_back(struct run *r)
             struct firn_slice stored =
                 firn_slice_of(r->object[t].bytes.data + x->offset, x->stored_len);
             assert_int_equal(
-                firn_block_unpack(NULL, stored, m->table_id, x->offset, raw, x->raw_len), FIRN_OK);
+                firn_block_unpack(NULL, stored, m->index->table_id, x->offset, raw, x->raw_len),
+                FIRN_OK);
             assert_int_equal(firn_block_open(firn_slice_of(raw, x->raw_len), &b), FIRN_OK);
             if (firn_block_get(&b, key, h, &e) == FIRN_OK) {
-                assert_true(firn_filter_may_have(&m->filter, h));
                 assert_int_equal(c->seqno, 0); /* in one table only */
                 *c = (struct cell){e.seqno, e.expiry_ms, c->covering, firn_kind_deletes(e.kind)};
                 char v[32];
@@ -363,7 +395,7 @@ static void test_damage(void **state)
     uint64_t seqno = 5;
     build(&in, &seqno, 90, 1);
     open_run(&in, (struct firn_slice){NULL, 0}, (struct firn_slice){NULL, 0});
-    in.object[0].bytes.data[in.meta[0]->block[0].offset + 3] ^= 1;
+    in.object[0].bytes.data[in.open[0].index->block[0].offset + 3] ^= 1;
     struct firn_merge_run_def def = {in.table, in.objects};
     struct firn_merge_options o = {
         .run = &def, .runs = 1, .table = options(9), .table_bytes = 1000, .buffer_bytes = 1 << 20};

@@ -79,6 +79,7 @@ static void build(const struct model *m, struct firn_table_object *out)
         .filter_bits = (unsigned)draw(17),
         .codec = (enum firn_codec)draw(3),
         .hash_index = draw(2),
+        .part_bytes = draw(3) ? 1 + (uint32_t)draw(600) : 0,
     };
     struct firn_table_builder *b;
     assert_int_equal(firn_table_builder_create(&o, &b), FIRN_OK);
@@ -99,20 +100,79 @@ static void build(const struct model *m, struct firn_table_object *out)
 
 struct reader {
     const struct firn_table_object *object;
-    struct firn_table_meta *meta;
+    struct firn_table_parts parts; /* as the manifest names them */
+    struct firn_table_head *head;
+    struct firn_table_part *part[FIRN_TABLE_PARTS_MAX];
+    struct firn_table_part *index; /* all of them as one */
     uint8_t *raw;
     struct firn_block block;
 };
 
-static enum firn_status open_block(struct reader *r, uint32_t i)
+static enum firn_status open_block(struct reader *r, const struct firn_table_block *x)
 {
-    const struct firn_table_block *x = &r->meta->block[i];
     free(r->raw);
     r->raw = malloc(x->raw_len);
     struct firn_slice stored = firn_slice_of(r->object->bytes.data + x->offset, x->stored_len);
     enum firn_status s =
-        firn_block_unpack(NULL, stored, r->meta->table_id, x->offset, r->raw, x->raw_len);
+        firn_block_unpack(NULL, stored, r->head->table_id, x->offset, r->raw, x->raw_len);
     return s == FIRN_OK ? firn_block_open(firn_slice_of(r->raw, x->raw_len), &r->block) : s;
+}
+
+/* Head and partitions, each by itself, and all partitions as one index. */
+static enum firn_status open_table(struct reader *r, const struct firn_table_object *o)
+{
+    const uint8_t *data = o->bytes.data;
+    struct firn_table_loc loc = firn_table_loc_of(o->ref);
+    *r = (struct reader){.object = o};
+    enum firn_status s = firn_table_parts_of(o->ref, &r->parts, NULL);
+    const struct firn_table_parts *p = &r->parts;
+    if (s == FIRN_OK)
+        s = firn_table_head_decode(firn_slice_of(data + loc.head_offset, loc.head_length), &loc,
+                                   &r->head, NULL);
+    uint32_t n = s == FIRN_OK ? p->sep.count : 0;
+    for (uint32_t i = 0; s == FIRN_OK && i < n; i++)
+        s = firn_table_part_decode(
+            firn_slice_of(data + p->offset[i], firn_table_parts_bytes(p, i, i + 1)), loc.table_id,
+            p, i, &r->part[i], NULL);
+    if (s == FIRN_OK && n)
+        s = firn_table_index_decode(
+            firn_slice_of(data + p->offset[0], firn_table_parts_bytes(p, 0, n)), loc.table_id, p, 0,
+            n, &r->index, NULL);
+    return s;
+}
+
+static void close_table(struct reader *r)
+{
+    free(r->raw);
+    firn_table_parts_clear(&r->parts);
+    firn_table_head_free(r->head);
+    for (unsigned i = 0; i < FIRN_TABLE_PARTS_MAX; i++)
+        firn_table_part_free(r->part[i]);
+    firn_table_part_free(r->index);
+    *r = (struct reader){0};
+}
+
+/* The partitions, one behind the other, are the index of the whole table. */
+static void check_parts(const struct reader *r)
+{
+    uint32_t at = 0;
+    assert_true(firn_table_parts_same(&r->head->parts, &r->parts));
+    assert_true(firn_table_parts_match(&r->parts, r->object->ref));
+    for (uint32_t i = 0; i < r->parts.sep.count; i++) {
+        const struct firn_table_part *p = r->part[i];
+        assert_true(
+            firn_slice_eq(firn_seps_get(&r->index->sep, at), firn_seps_get(&r->parts.sep, i)));
+        assert_true(firn_seps_get(&r->parts.sep, i).len <= FIRN_BOUND_MAX);
+        for (uint32_t k = 0; k < p->sep.count; k++, at++) {
+            const struct firn_table_block *x = &p->block[k], *y = &r->index->block[at];
+            assert_true(x->offset == y->offset && x->stored_len == y->stored_len &&
+                        x->raw_len == y->raw_len && x->count == y->count);
+            if (k)
+                assert_true(
+                    firn_slice_eq(firn_seps_get(&p->sep, k), firn_seps_get(&r->index->sep, at)));
+        }
+    }
+    assert_int_equal(at, r->head->props.blocks);
 }
 
 static bool equal(const struct firn_entry *a, const struct firn_entry *b)
@@ -125,9 +185,9 @@ static void check_scan(struct reader *r, const struct model *m)
 {
     struct firn_block_iter it = {0};
     size_t at = 0;
-    for (uint32_t i = 0; i < r->meta->blocks; i++) {
-        assert_int_equal(open_block(r, i), FIRN_OK);
-        assert_int_equal(r->block.count, r->meta->block[i].count);
+    for (uint32_t i = 0; r->index && i < r->index->sep.count; i++) {
+        assert_int_equal(open_block(r, &r->index->block[i]), FIRN_OK);
+        assert_int_equal(r->block.count, r->index->block[i].count);
         assert_int_equal(firn_block_iter_init(&it, &r->block), FIRN_OK);
         for (firn_block_iter_first(&it); it.valid; firn_block_iter_next(&it), at++)
             assert_true(at < m->entries && equal(&it.e, &m->entry[at]));
@@ -140,13 +200,16 @@ static void check_scan(struct reader *r, const struct model *m)
     firn_block_iter_clear(&it);
 }
 
-/* A point read as a node does it: filter, index, block. */
+/* A point read as a node does it: partition, filter, index, block. */
 static enum firn_status get(struct reader *r, struct firn_slice key, struct firn_entry *out)
 {
     uint64_t h = firn_xxh3(key.data, key.len);
-    if (r->meta->blocks == 0 || !firn_filter_may_have(&r->meta->filter, h))
+    if (r->parts.sep.count == 0)
         return FIRN_ABSENT;
-    enum firn_status s = open_block(r, firn_table_find(r->meta, key));
+    const struct firn_table_part *p = r->part[firn_seps_find(&r->parts.sep, key)];
+    if (!firn_filter_may_have(&p->filter, h))
+        return FIRN_ABSENT;
+    enum firn_status s = open_block(r, &p->block[firn_seps_find(&p->sep, key)]);
     return s == FIRN_OK ? firn_block_get(&r->block, key, h, out) : s;
 }
 
@@ -167,7 +230,7 @@ static void check_gets(struct reader *r, const struct model *m)
     assert_int_equal(get(r, firn_slice_str("\x1f\xff"), &e), FIRN_ABSENT);
 }
 
-static void check_tombs(const struct firn_table_meta *t, const struct model *m)
+static void check_tombs(const struct firn_table_head *t, const struct model *m)
 {
     assert_int_equal(t->tombs, m->tombs);
     for (size_t i = 0; i < m->tombs; i++) {
@@ -180,7 +243,7 @@ static void check_tombs(const struct firn_table_meta *t, const struct model *m)
 }
 
 /* Bounds are short, cover everything, and properties count it. */
-static void check_ref(const Firn__Table *ref, const struct firn_table_meta *t,
+static void check_ref(const Firn__Table *ref, const struct firn_table_head *t,
                       const struct model *m)
 {
     struct firn_slice lower = firn_pb_slice(&ref->lower), upper = firn_pb_slice(&ref->upper);
@@ -204,18 +267,10 @@ static void check_ref(const Firn__Table *ref, const struct firn_table_meta *t,
     assert_int_equal(t->props.entries, m->entries);
     assert_int_equal(t->props.tombstones, deletes);
     assert_int_equal(t->props.expiring, expiring);
-    assert_int_equal(t->props.blocks, t->blocks);
     if (m->entries) {
         assert_true(firn_slice_eq(t->props.min_key, m->entry[0].key));
         assert_true(firn_slice_eq(t->props.max_key, m->entry[m->entries - 1].key));
     }
-}
-
-static enum firn_status decode(const struct firn_table_object *o, struct firn_table_meta **out)
-{
-    struct firn_table_loc loc = firn_table_loc_of(o->ref);
-    struct firn_slice region = firn_slice_of(o->bytes.data + loc.meta_offset, loc.meta_length);
-    return firn_table_meta_decode(region, &loc, out, NULL);
 }
 
 static void check_footer(const struct firn_table_object *o)
@@ -236,20 +291,20 @@ static void test_round_trip(void **state)
     static struct model m;
     for (uint64_t seed = 1; seed <= 200; seed++) {
         struct firn_table_object o;
-        struct reader r = {.object = &o};
+        struct reader r;
         rng = seed * 0x9e3779b97f4a7c15u;
         make_model(&m);
         if (m.entries == 0 && m.tombs == 0)
             continue;
         build(&m, &o);
-        assert_int_equal(decode(&o, &r.meta), FIRN_OK);
+        assert_int_equal(open_table(&r, &o), FIRN_OK);
+        check_parts(&r);
         check_scan(&r, &m);
         check_gets(&r, &m);
-        check_tombs(r.meta, &m);
-        check_ref(o.ref, r.meta, &m);
+        check_tombs(r.head, &m);
+        check_ref(o.ref, r.head, &m);
         check_footer(&o);
-        free(r.raw);
-        firn_table_meta_free(r.meta);
+        close_table(&r);
         firn_table_object_clear(&o);
         firn_arena_clear(&m.arena);
     }
@@ -268,20 +323,19 @@ static void test_damage(void **state)
     struct firn_table_object o;
     build(&m, &o);
     for (size_t i = FIRN_TABLE_HEADER_BYTES; i < o.bytes.len; i += 1 + draw(3)) {
-        struct reader r = {.object = &o};
+        struct reader r;
         struct firn_table_loc loc;
         o.bytes.data[i] ^= (uint8_t)(1u << draw(8));
-        enum firn_status s = decode(&o, &r.meta);
-        for (uint32_t b = 0; s == FIRN_OK && b < r.meta->blocks; b++)
-            s = open_block(&r, b);
+        enum firn_status s = open_table(&r, &o);
+        for (uint32_t b = 0; s == FIRN_OK && b < r.index->sep.count; b++)
+            s = open_block(&r, &r.index->block[b]);
         if (s == FIRN_OK)
             s = firn_table_footer_decode(
                 firn_slice_of(o.bytes.data + o.bytes.len - FIRN_TABLE_FOOTER_BYTES,
                               FIRN_TABLE_FOOTER_BYTES),
                 o.bytes.len, &loc, NULL);
         assert_int_equal(s, FIRN_CORRUPT);
-        free(r.raw);
-        firn_table_meta_free(r.meta);
+        close_table(&r);
         firn_table_object_clear(&o);
         build(&m, &o);
     }
@@ -296,12 +350,13 @@ static void test_no_memory(void **state)
     for (uint64_t n = 1; n < 60; n++) {
         struct firn_table_options o = {.name = {FIRN_ROLE_WRITER, 1, 1},
                                        .block_bytes = 100,
+                                       .part_bytes = 100,
                                        .filter_bits = 10,
                                        .codec = FIRN_CODEC_ZSTD,
                                        .hash_index = true};
         struct firn_table_builder *b = NULL;
         struct firn_table_object out = {.ref = NULL};
-        struct firn_table_meta *meta = NULL;
+        struct reader r = {0};
         (void)firn_mem_fail_at(n, 0);
         enum firn_status s = firn_table_builder_create(&o, &b);
         for (unsigned i = 0; s == FIRN_OK && i < 40; i++) {
@@ -320,11 +375,11 @@ static void test_no_memory(void **state)
         if (s == FIRN_OK)
             s = firn_table_builder_finish(b, &out);
         if (s == FIRN_OK)
-            s = decode(&out, &meta);
+            s = open_table(&r, &out);
         (void)firn_mem_fail_at(0, 0);
         assert_true(s == FIRN_OK || s == FIRN_LIMIT);
         firn_table_builder_free(b);
-        firn_table_meta_free(meta);
+        close_table(&r);
         firn_table_object_clear(&out);
     }
 }

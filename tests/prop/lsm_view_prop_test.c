@@ -265,6 +265,8 @@ static void run(uint64_t seed)
     if (seed % 3 == 0) /* no flipped bits: two in a row would be CORRUPT, rightly */
         fo.faults = (struct firn_fake_faults){.lost_before = 20000, .err_503 = 20000};
     vfix_open(&w->f, &fo, &lo);
+    static const uint32_t part_bytes[] = {0, 1, 100, 400}; /* one partition to one per block */
+    w->f.part_bytes = part_bytes[draw(w, 4)];
     make_layers(w);
     struct firn_memtable *newest_first[LAYERS_MAX];
     for (size_t i = 0; i < w->nlayers; i++)

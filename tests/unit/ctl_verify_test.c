@@ -127,14 +127,20 @@ static void table_metadata(void **state)
     char name[FIRN_NAME_MAX], what[64];
     Firn__Manifest *m = fx_manifest(f);
     fx_name_table(f, 0, name);
-    (void)snprintf(what, sizeof what, "metadata at offset %llu",
-                   (unsigned long long)m->l0[1]->meta_offset);
-    for (uint64_t i = 0; i < m->l0[1]->meta_length; i += 101) {
-        long at = (long)(m->l0[1]->meta_offset + i);
-        fx_damage(f, name, at, -1);
-        expect_errors(f, 1, name, what);
-        fx_damage(f, name, at, -1);
+    struct firn_table_parts p;
+    assert_int_equal(firn_table_parts_of(m->l0[1], &p, NULL), FIRN_OK);
+    assert_true(p.sep.count > 0);
+    for (uint32_t i = 0; i <= p.sep.count; i++) { /* the last one is the head */
+        uint64_t end = i < p.sep.count ? p.offset[i + 1] : p.offset[i] + m->l0[1]->head_length;
+        (void)snprintf(what, sizeof what, "metadata at offset %llu",
+                       (unsigned long long)p.offset[i]);
+        for (uint64_t at = p.offset[i]; at < end; at += 101) {
+            fx_damage(f, name, (long)at, -1);
+            expect_errors(f, 1, name, what);
+            fx_damage(f, name, (long)at, -1);
+        }
     }
+    firn_table_parts_clear(&p);
     firn_pb_manifest_free(m);
     assert_int_equal(fx_ctl(f, "verify"), 0);
 }
@@ -145,26 +151,29 @@ static void table_blocks(void **state)
     struct fx *f = *state;
     char name[FIRN_NAME_MAX];
     struct firn_slice s;
-    struct firn_table_meta *meta = NULL;
+    struct firn_table_part *index = NULL;
+    struct firn_table_parts p;
     Firn__Manifest *m = fx_manifest(f);
-    struct firn_table_loc loc = firn_table_loc_of(m->l0[0]);
     fx_name_table(f, 1, name);
     assert_true(firn_fake_get(f->w, name, &s));
+    assert_int_equal(firn_table_parts_of(m->l0[0], &p, NULL), FIRN_OK);
+    struct firn_slice bytes =
+        firn_slice_of(s.data + p.offset[0], firn_table_parts_bytes(&p, 0, p.sep.count));
     assert_int_equal(
-        firn_table_meta_decode(firn_slice_of(s.data + loc.meta_offset, loc.meta_length), &loc,
-                               &meta, NULL),
+        firn_table_index_decode(bytes, m->l0[0]->table_id, &p, 0, p.sep.count, &index, NULL),
         FIRN_OK);
-    assert_true(meta->blocks > 5);
-    for (uint32_t i = 0; i < meta->blocks; i++) {
+    assert_true(index->sep.count > 5);
+    for (uint32_t i = 0; i < index->sep.count; i++) {
         char what[64];
-        long at = (long)meta->block[i].offset + (long)(i * 37 % meta->block[i].stored_len);
+        long at = (long)index->block[i].offset + (long)(i * 37 % index->block[i].stored_len);
         (void)snprintf(what, sizeof what, "block %u at offset %llu:", i,
-                       (unsigned long long)meta->block[i].offset);
+                       (unsigned long long)index->block[i].offset);
         fx_damage(f, name, at, -1);
         expect_errors(f, 1, name, what);
         fx_damage(f, name, at, -1);
     }
-    firn_table_meta_free(meta);
+    firn_table_part_free(index);
+    firn_table_parts_clear(&p);
     firn_pb_manifest_free(m);
 }
 

@@ -131,7 +131,7 @@ static void shape_is_checked(void **state)
             m->l0[0]->number = FIRN_TABLE_NUMBER_MAX + 1;
             break;
         case 5:
-            m->l0[0]->meta_length = m->l0[0]->size;
+            m->l0[0]->head_length = m->l0[0]->size;
             break;
         case 6:
             m->l0[0]->lower.data[1] = 0x7f;

@@ -93,33 +93,46 @@ static void what_comes_back_soon_enters_the_main_queue(void **state)
     firn_cache_free(c);
 }
 
-static struct firn_table_meta *fake_meta(void)
+static struct firn_cache_entry *new_head(uint64_t table_id)
 {
-    struct firn_table_meta *m = firn_calloc(1, sizeof *m);
-    assert_non_null(m);
-    m->bytes = sizeof *m;
-    return m;
+    struct firn_table_head *h = firn_calloc(1, sizeof *h);
+    assert_non_null(h);
+    h->bytes = sizeof *h;
+    h->table_id = table_id;
+    struct firn_cache_entry *e = firn_cache_new_head(500, h);
+    assert_non_null(e);
+    return e;
+}
+
+static struct firn_cache_entry *new_part(uint64_t table_id, uint64_t offset)
+{
+    struct firn_table_part *p = firn_calloc(1, sizeof *p);
+    assert_non_null(p);
+    p->bytes = sizeof *p;
+    p->table_id = table_id;
+    struct firn_cache_entry *e = firn_cache_new_part(offset, p);
+    assert_non_null(e);
+    return e;
 }
 
 static void metadata_outlives_blocks_and_tells_its_holder(void **state)
 {
     (void)state;
     struct firn_cache *c = make(50000);
-    struct firn_cache_entry *holder = firn_cache_new_meta(3, fake_meta());
-    assert_non_null(holder);
+    struct firn_cache_entry *holder = new_head(3);
     holder->holder = &holder;
     firn_cache_insert(c, holder);
     firn_cache_unref(c, holder);
     for (uint64_t i = 0; i < 500; i++)
         add(c, i);
     assert_non_null(holder);
-    assert_ptr_equal(firn_cache_find(c, 3, FIRN_CACHE_META), holder);
+    assert_ptr_equal(firn_cache_find(c, 3, 500), holder);
     firn_cache_ref(c, holder);
     struct firn_cache_entry *e = holder;
     firn_cache_drop(c, e);
     assert_null(holder);
-    assert_null(firn_cache_find(c, 3, FIRN_CACHE_META));
-    assert_int_equal(e->meta->bytes, sizeof *e->meta); /* still ours */
+    assert_null(firn_cache_find(c, 3, 500));
+    assert_int_equal(e->head->bytes, sizeof *e->head); /* still ours */
     firn_cache_unref(c, e);
     firn_cache_free(c);
 }
@@ -130,8 +143,7 @@ static void too_much_metadata_goes(void **state)
     struct firn_cache *c = make(20000);
     static struct firn_cache_entry *holder[200];
     for (unsigned i = 0; i < 200; i++) {
-        holder[i] = firn_cache_new_meta(i + 1, fake_meta());
-        assert_non_null(holder[i]);
+        holder[i] = new_part(i % 3, i * 10);
         holder[i]->holder = &holder[i];
         struct firn_cache_entry *e = holder[i];
         firn_cache_insert(c, e);

@@ -21,7 +21,8 @@ struct vfix {
     struct firn_lsm *lsm;
     struct firn_manifest manifest; /* as a reply would have shown it */
     Firn__Manifest *pb;
-    uint64_t number; /* of the next table */
+    uint64_t number;     /* of the next table */
+    uint32_t part_bytes; /* of the tables' partitions; 0 = the default */
 };
 
 static inline void vfix_open(struct vfix *f, const struct firn_fake_options *o,
@@ -70,6 +71,7 @@ static inline void vfix_build(struct vfix *f, struct firn_memtable *m, uint64_t 
     b->table.db = vfix_db;
     b->table.name = (struct firn_table_name){FIRN_ROLE_WRITER, 1, f->number};
     b->table.block_bytes = 512;
+    b->table.part_bytes = f->part_bytes;
     b->table.filter_bits = f->number % 3 ? 12 : 0;
     b->table.hash_index = f->number % 2;
     b->table.codec = f->number % 2 ? FIRN_CODEC_LZ4 : FIRN_CODEC_NONE;

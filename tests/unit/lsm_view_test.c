@@ -112,6 +112,93 @@ static void a_cold_read_takes_two_trips_and_a_warm_one_none(void **state)
     vfix_close(&f);
 }
 
+/* One partition of each candidate, and the heads of those with range tombstones, in the first trip;
+ * the blocks that filters leave in the second. */
+static void a_cold_read_fetches_one_partition_of_each_table(void **state)
+{
+    (void)state;
+    struct vfix f;
+    vfix_open(&f, &(struct firn_fake_options){.seed = 1}, &ample);
+    vfix_partitions(&f, NULL, 0);
+    f.part_bytes = 200;
+    struct firn_memtable *m = memtable();
+    put(m, "\x10k0000", "old", 1);
+    put(m, "\x10k0299", "old", 2);
+    assert_int_equal(firn_memtable_add_range(m, S("\x10k0200"), S("\x10k0210"), 3), FIRN_OK);
+    vfix_flush(&f, m, 1 << 30);
+    firn_memtable_unref(m);
+    flush_many(&f, 0, 300, 1000);
+    flush_many(&f, 0, 300, 2000);
+    struct firn_view *v = vfix_view(&f, NULL, 0);
+    struct firn_read r;
+    struct firn_entry e;
+    firn_read_init(&r, f.lsm);
+    r.explain = true;
+    assert_int_equal(vfix_get(&f, v, &r, S("\x10k0123x"), UINT64_MAX, &e), FIRN_ABSENT);
+    assert_true(r.trips <= 2);
+    unsigned parts = 0;
+    for (unsigned i = 0; i < r.nsteps; i++) {
+        const Firn__Table *t = f.pb->l0[0];
+        assert_int_equal(r.step[i].trip, r.step[i].meta ? 1 : 2);
+        parts += r.step[i].meta;
+        if (r.step[i].meta && r.step[i].offset < t->head_offset) /* no more than one partition */
+            assert_true(r.step[i].length <= 400 ||
+                        r.step[i].offset + r.step[i].length > f.pb->l0[2]->head_offset);
+    }
+    assert_int_equal(parts, 3); /* the oldest one's only partition and its head lie side by side */
+    assert_true(f.pb->l0[0]->n_part_lengths > 5);
+    firn_read_clear(&r);
+    assert_int_equal(vfix_get(&f, v, &r, S("\x10k0124"), UINT64_MAX, &e), FIRN_OK);
+    assert_true(e.seqno == 2124 && r.trips <= 1); /* the same partitions, another block at most */
+    firn_read_clear(&r);
+    assert_int_equal(vfix_get(&f, v, &r, S("\x10k0290"), UINT64_MAX, &e), FIRN_OK);
+    assert_int_equal(r.trips, 2); /* other partitions */
+    firn_read_clear(&r);
+    firn_view_unref(v);
+    vfix_close(&f);
+}
+
+/* What one partition takes in memory is more than the cache has: reads and scans go on, one
+ * partition at a time. */
+static void metadata_may_be_larger_than_the_cache(void **state)
+{
+    (void)state;
+    struct vfix f;
+    vfix_open(&f, &(struct firn_fake_options){.seed = 1},
+              &(struct firn_lsm_options){.cache_bytes = 4000});
+    vfix_partitions(&f, NULL, 0);
+    f.part_bytes = 400;
+    for (unsigned i = 0; i < 3; i++)
+        flush_many(&f, 0, 3000, 1 + i * 10000);
+    struct firn_view *v = vfix_view(&f, NULL, 0);
+    struct firn_read r;
+    struct firn_entry e;
+    char key[16];
+    assert_true(f.pb->l0[0]->n_part_lengths > 10);
+    firn_read_init(&r, f.lsm);
+    for (unsigned i = 0; i < 3000; i += 83) {
+        snprintf(key, sizeof key, "\x10k%04u", i);
+        assert_int_equal(vfix_get(&f, v, &r, S(key), UINT64_MAX, &e), FIRN_OK);
+        assert_true(e.seqno == 20001 + i && r.trips <= 2);
+        firn_read_clear(&r);
+        assert_true(firn_lsm_stats_of(f.lsm)->cache_bytes <= 4000);
+    }
+    for (unsigned reverse = 0; reverse < 2; reverse++) {
+        struct firn_iter_options o = {.reverse = reverse, .max_seqno = UINT64_MAX};
+        struct firn_iter *it;
+        unsigned n = 0;
+        assert_int_equal(firn_iter_create(v, &r, &o, &it), FIRN_OK);
+        for (; vfix_next(&f, &r, it, &e) == FIRN_OK; n++)
+            assert_int_equal(e.seqno, 20001 + (reverse ? 2999 - n : n));
+        assert_int_equal(n, 3000);
+        assert_true(firn_lsm_stats_of(f.lsm)->pinned_bytes < 100000);
+        firn_iter_free(it);
+        firn_read_clear(&r);
+    }
+    firn_view_unref(v);
+    vfix_close(&f);
+}
+
 static bool both(void *arg)
 {
     bool *b = arg;
@@ -196,7 +283,7 @@ static void damage_is_found(void **state)
     for (unsigned meta = 0; meta < 2; meta++) {
         struct vfix f;
         open_with(&f, 1);
-        damage(&f, meta ? f.pb->l0[0]->meta_offset + 50 : 20);
+        damage(&f, meta ? f.pb->l0[0]->head_offset - 50 : 20); /* its only partition, or a block */
         struct firn_view *v = vfix_view(&f, NULL, 0);
         struct firn_read r;
         struct firn_entry e;
@@ -411,13 +498,26 @@ static void nonsense_in_the_manifest_is_corrupt(void **state)
     open_with(&f, 2);
     struct firn_view *v = NULL;
     struct firn_err err = {""};
-    uint64_t id = f.pb->l0[1]->table_id, length = f.pb->l0[1]->meta_length;
+    uint64_t id = f.pb->l0[1]->table_id, length = f.pb->l0[1]->head_length;
     f.pb->l0[1]->table_id = f.pb->l0[0]->table_id;
     assert_int_equal(firn_view_create(f.lsm, &f.manifest, NULL, 0, &v, &err), FIRN_CORRUPT);
     f.pb->l0[1]->table_id = id;
-    f.pb->l0[1]->meta_length = f.pb->l0[1]->size;
+    f.pb->l0[1]->head_length = f.pb->l0[1]->size;
     assert_int_equal(firn_view_create(f.lsm, &f.manifest, NULL, 0, &v, &err), FIRN_CORRUPT);
-    f.pb->l0[1]->meta_length = length;
+    f.pb->l0[1]->head_length = length;
+    f.pb->l0[1]->part_lengths[0]--;
+    assert_int_equal(firn_view_create(f.lsm, &f.manifest, NULL, 0, &v, &err), FIRN_OK);
+    struct firn_read r; /* nobody can tell before the bytes are there */
+    struct firn_entry e;
+    firn_read_init(&r, f.lsm);
+    f.pb->l0[1]->part_lengths[0]++;
+    struct firn_view *other = NULL;
+    assert_int_equal(firn_view_create(f.lsm, &f.manifest, NULL, 0, &other, &err), FIRN_CORRUPT);
+    assert_non_null(strstr(err.text, "differ"));
+    assert_int_equal(vfix_get(&f, v, &r, S("\x10k0000x"), UINT64_MAX, &e), FIRN_CORRUPT);
+    firn_read_clear(&r);
+    firn_view_unref(v);
+    v = NULL;
     assert_null(v);
     assert_true(err.text[0]);
     vfix_close(&f);
@@ -482,6 +582,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_memtable_decides_without_reading),
         cmocka_unit_test(a_cold_read_takes_two_trips_and_a_warm_one_none),
+        cmocka_unit_test(a_cold_read_fetches_one_partition_of_each_table),
+        cmocka_unit_test(metadata_may_be_larger_than_the_cache),
         cmocka_unit_test(reads_of_one_block_share_one_get),
         cmocka_unit_test(adjacent_blocks_come_in_one_get),
         cmocka_unit_test(damage_is_found),

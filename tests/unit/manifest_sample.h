@@ -29,9 +29,9 @@ static inline Firn__Table *sample_table(enum firn_role role, uint64_t epoch, uin
     t->number = number;
     t->table_id = 0x1122334455667788u + number;
     t->size = 100000;
-    t->meta_offset = 90000;
-    t->meta_length = 9952;
-    t->meta_checksum = 0xdeadbeef;
+    t->head_offset = 90000;
+    t->head_length = 9952;
+    t->head_checksum = 0xdeadbeef;
     t->entries = 1000;
     t->tombstones = 10;
     t->range_tombstones = 1;
@@ -45,6 +45,15 @@ static inline Firn__Table *sample_table(enum firn_role role, uint64_t epoch, uin
     t->max_expiry_ms = 8;
     t->raw_bytes = 200000;
     t->format = 1;
+    t->part_lengths = firn_malloc(2 * sizeof *t->part_lengths);
+    t->part_separator_lengths = firn_malloc(sizeof *t->part_separator_lengths);
+    n = snprintf(key, sizeof key, "\x10%s\x7f", lower);
+    SAMPLE_OK(firn_pb_set_bytes(&t->part_separators, firn_slice_of(key, (size_t)n)));
+    t->n_part_lengths = 2;
+    t->part_lengths[0] = 3000;
+    t->part_lengths[1] = 4000;
+    t->n_part_separator_lengths = 1;
+    t->part_separator_lengths[0] = (uint32_t)n;
     return t;
 }
 
