@@ -134,12 +134,12 @@ static enum firn_status expire(struct firn_eval *x, bool seconds, bool relative)
         st = parse_when(x, seconds, relative, &when);
     if (st == FIRN_OK)
         st = firn_engine__get(x, x->argv[1], &v);
-    if (st == FIRN_ABSENT)
+    if (st == FIRN_ABSENT || (st == FIRN_OK && !conditions_hold(flags, v.expiry_ms, when))) {
+        x->unmet = flags != 0;
         return firn_engine__noop_i64(x, 0);
+    }
     if (st != FIRN_OK)
         return st;
-    if (!conditions_hold(flags, v.expiry_ms, when))
-        return firn_engine__noop_i64(x, 0);
     if (when <= (int64_t)firn_engine__now(x))
         st = firn_engine__del(x, x->argv[1], FIRN_EVENT_DEL);
     else

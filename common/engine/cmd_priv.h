@@ -87,6 +87,13 @@ FIRN_HANDLER(kv_get);
 FIRN_HANDLER(kv_range);
 FIRN_HANDLER(kv_count);
 FIRN_HANDLER(kv_delrange);
+/* cmd_kv_batch.c */
+FIRN_HANDLER(kv_batch);
+FIRN_HANDLER(kv_txn);
+size_t firn_engine__keys_kv_batch(size_t argc, const struct firn_slice *argv,
+                                  struct firn_key_ref *out, size_t max);
+size_t firn_engine__keys_kv_txn(size_t argc, const struct firn_slice *argv,
+                                struct firn_key_ref *out, size_t max);
 /* cmd_kv_session.c */
 FIRN_HANDLER(kv_token);
 FIRN_HANDLER(kv_wait);

@@ -372,6 +372,13 @@ static const struct firn_command commands[] = {
      .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Chooses when this connection's writes are acknowledged, and with that what it "
          "reads", .complexity = "O(1)", .args = "when=(DURABLE|APPLIED|DEFAULT)", FN(kv_ack)},
+    {.name = "kv.batch", .arity = -2, .flags = FIRN_CMD_WRITE | FIRN_CMD_DENYOOM | FIRN_CMD_NO_MULTI,
+     .categories = FIRN_CAT_KEYSPACE | FIRN_CAT_TRANSACTION, .getkeys = firn_engine__keys_kv_batch,
+     .group = "kv", .since = "0.1.0",
+     .summary = "Runs operations (GET SET DEL INCRBY APPEND EXPIRE PERSIST KV.DELRANGE PUBLISH) all or "
+         "nothing; with an ID at most once. Returns a token and their results, or -KVABORT and which "
+         "one failed", .complexity = "That of the operations.",
+     .args = "[ID reqid] numops:i operation=(argc:i (arg) ...) ...", FN(kv_batch)},
     {.name = "kv.cost", .arity = -1, .flags = FIRN_CMD_LOADING | FIRN_CMD_STALE,
      .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Returns what the store was asked for by this node, and dollars, since the last "
@@ -411,6 +418,14 @@ static const struct firn_command commands[] = {
      .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Returns a token of the newest state that this connection wrote or saw",
      .complexity = "O(1)", FN(kv_token)},
+    {.name = "kv.txn", .arity = -4, .flags = FIRN_CMD_WRITE | FIRN_CMD_DENYOOM | FIRN_CMD_NO_MULTI,
+     .categories = FIRN_CAT_KEYSPACE | FIRN_CAT_TRANSACTION, .getkeys = firn_engine__keys_kv_txn,
+     .group = "kv", .since = "0.1.0",
+     .summary = "Runs the operations of THEN if all comparisons hold, else those of ELSE, as KV.BATCH "
+         "does. A key that is not there has version 0", .complexity = "That of the operations.",
+     .args = "[ID reqid] numcomparisons:i [comparison=(subject=(VERSION|VALUE|EXISTS|DIGEST) key "
+         "operator arg) ...] THEN numops:i [operation=(argc:i (arg) ...) ...] "
+         "[ELSE numops:i [operation=(argc:i (arg) ...) ...]]", FN(kv_txn)},
     {.name = "kv.wait", .arity = 3, .flags = FIRN_CMD_BLOCKING, .categories = FIRN_CAT_KEYSPACE,
      .group = "kv", .since = "0.1.0", .summary = "Waits until this node has reached a token",
      .complexity = "O(1)", .args = "token timeout:i", FN(kv_wait)},

@@ -78,5 +78,6 @@ enum firn_status firn_engine__condition_holds(struct firn_eval *x, enum firn_con
         *holds = !equal;
         break;
     }
+    x->unmet |= !*holds;
     return FIRN_OK;
 }

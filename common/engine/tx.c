@@ -17,7 +17,7 @@ static bool is_argument(const struct firn_eval *x, struct firn_slice value)
 /* The whole is refused, whatever the commands before this one did. */
 static enum firn_status refuse(struct firn_eval *x)
 {
-    x->tx->refused = true;
+    x->tx->whole = true;
     return FIRN_INVALID;
 }
 
@@ -154,8 +154,9 @@ static enum firn_status evaluate(struct firn_tx *tx, size_t i, uint8_t ns)
         return st;
     if (st == FIRN_INVALID)
         firn_engine__group_truncate(g, x.group_from);
-    if (tx->refused)
+    if (tx->whole)
         return only_error(tx, at);
+    tx->whole = out->failed;
     if (out->failed)
         return FIRN_INVALID; /* larger than an output buffer may be: the connection is closed */
     if (tx->strict && (st == FIRN_INVALID || x.unmet)) {
@@ -168,7 +169,7 @@ static enum firn_status evaluate(struct firn_tx *tx, size_t i, uint8_t ns)
 }
 
 /* The keys that the rest will look at are fetched with what is missing already. */
-static void note_misses(struct firn_tx *tx, size_t from, uint8_t ns)
+void firn_engine__tx_note_misses(struct firn_tx *tx, size_t from, uint8_t ns)
 {
     struct firn_key_ref ref[64];
     struct firn_entry ignored;
@@ -222,9 +223,10 @@ enum firn_status firn_engine__tx_pass(struct firn_tx *tx)
         return st;
     if (x->s->read.fetched_bytes > FIRN_TX_COLD_BYTES_MAX) {
         out->buf.len = tx->mark;
+        tx->whole = true;
         return too_cold(x);
     }
-    note_misses(tx, i, ns);
+    firn_engine__tx_note_misses(tx, i, ns);
     return st;
 }
 
@@ -267,6 +269,17 @@ static void run_effect(struct firn_tx *tx, size_t i)
     c->entry->stat.failed += x.out->errors != errors;
 }
 
+bool firn_engine__tx_cut(struct firn_reply *out, size_t mark, struct firn_buf *to)
+{
+    firn_buf_init(to, out->buf.max);
+    if (firn_buf_append(to, out->buf.data + mark, out->buf.len - mark) != FIRN_OK) {
+        out->failed = true; /* the connection is closed: it does not learn what was committed */
+        return false;
+    }
+    out->buf.len = mark;
+    return true;
+}
+
 void firn_engine__tx_effects(struct firn_tx *tx)
 {
     if (!tx->effects)
@@ -274,12 +287,8 @@ void firn_engine__tx_effects(struct firn_tx *tx)
     struct firn_reply *out = tx->x->out;
     size_t mark = tx->mark;
     struct firn_buf data;
-    firn_buf_init(&data, out->buf.max);
-    if (firn_buf_append(&data, out->buf.data + mark, out->buf.len - mark) != FIRN_OK) {
-        out->failed = true; /* the connection is closed: what was committed is not known to it */
+    if (!firn_engine__tx_cut(out, mark, &data))
         return;
-    }
-    out->buf.len = mark;
     size_t from = 0;
     tx->running = true;
     for (size_t i = 0; i < tx->n; i++) {

@@ -34,9 +34,9 @@ struct firn_tx {
     size_t effects;   /* commands that did not run yet */
     size_t failed_at; /* strict, INVALID: which command; its error was appended */
     bool unmet;       /* … or its condition does not hold, and nothing was appended */
+    bool whole;       /* INVALID: the error is about all of them, not about one */
 
     /* private */
-    bool refused;              /* too much for one group: the error appended is for all */
     bool running;              /* the effects run now: nothing may wait */
     struct firn_memtable *mem; /* the first `shown` records of the group, and a view with them */
     struct firn_view *view;
@@ -52,6 +52,11 @@ enum firn_status firn_engine__tx_pass(struct firn_tx *tx) FIRN_MUST_USE;
 enum firn_status firn_engine__tx_commit(struct firn_tx *tx) FIRN_MUST_USE;
 /* After the commit: run what was left out, each reply put where it belongs. */
 void firn_engine__tx_effects(struct firn_tx *tx);
+/* Take what was appended since mark out of the reply, into a buffer that the caller clears. False:
+ * memory; the reply has failed. */
+bool firn_engine__tx_cut(struct firn_reply *out, size_t mark, struct firn_buf *to);
+/* Note what tx->cmd[from …] will find missing, ns being the database selected there. */
+void firn_engine__tx_note_misses(struct firn_tx *tx, size_t from, uint8_t ns);
 /* The holder is done with it. */
 void firn_engine__tx_clear(struct firn_tx *tx);
 
