@@ -108,6 +108,10 @@ void firn_writer__fence(struct firn_writer *w, const struct firn_err *err)
 {
     if (w->state >= WRITER_ENDING)
         return;
+    if (w->state == WRITER_RELEASING) { /* it has landed, and a standby has claimed already */
+        firn_writer__finish(w, FIRN_WRITER_STOPPED, NULL);
+        return;
+    }
     w->fenced = true;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "writer fenced", "epoch=%" PRIu64 " why=%s",
                    w->epoch, err ? err->text : "");
@@ -414,6 +418,11 @@ static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *
     }
     struct firn_err e = {0};
     s = firn_writer__beat_init(w, &e);
+    if (s == FIRN_OK && d->name_writes_per_sec && w->settings->heartbeat_ns &&
+        w->settings->heartbeat_ns < FIRN_HEARTBEAT_LIMITED_MS * FIRN_MS)
+        s = firn_fail(&e, FIRN_INVALID,
+                      "this store limits writes of one name: heartbeat is 0 or at least %u ms",
+                      FIRN_HEARTBEAT_LIMITED_MS);
     if (s != FIRN_OK) {
         fail(w, s, &e, "opening the database");
         return;

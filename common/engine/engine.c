@@ -230,7 +230,8 @@ void firn_engine_fence(struct firn_engine *e)
 {
     firn_server_fail_gates(e->server, e->db->durable_gate,
                            "KVUNKNOWN this writer stopped before it knew the write durable; "
-                           "it may yet appear, once");
+                           "it may yet appear, once",
+                           "KVSTALE this writer stopped; what it read is not known durable");
     firn_engine__wake_all(e);
 }
 

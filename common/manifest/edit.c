@@ -310,6 +310,11 @@ enum firn_status firn_edit_setting(Firn__Manifest *m, const char *name, const ch
     if (!parse_u64(value, &v) || v > max)
         return firn_fail(err, FIRN_INVALID, "%s takes 0 to %llu milliseconds, not \"%.40s\"", name,
                          (unsigned long long)max, value);
+    if (field == &m->settings->heartbeat_ms && v && v < FIRN_HEARTBEAT_LIMITED_MS &&
+        m->dialect->name_writes_per_sec)
+        return firn_fail(err, FIRN_INVALID,
+                         "this store limits writes of one name: heartbeat is 0 or at least %u ms",
+                         FIRN_HEARTBEAT_LIMITED_MS);
     *field = v;
     return FIRN_OK;
 }

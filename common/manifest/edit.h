@@ -121,6 +121,8 @@ void firn_edit_checkpoint_drop(Firn__Manifest *m, const char *id);
 const Firn__Checkpoint *firn_manifest_checkpoint(const Firn__Manifest *m, const char *id);
 
 /* --- settings */
+/* The quickest heartbeat where the store limits writes of one name. */
+#define FIRN_HEARTBEAT_LIMITED_MS 1000u
 /* Set a (C) setting by its configuration name ("history" in ms, "heartbeat" in ms, "dedup-ttl" in
  * ms, "notify-keyspace-events"). Switching expired events on sets expired_to to log_time
  * (INTERFACES "Expiry events"). INVALID: unknown name, an (M) setting, a value out of range. */

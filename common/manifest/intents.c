@@ -28,6 +28,11 @@ static enum firn_status claim_apply(struct firn_intent *it, Firn__Manifest *m, s
     if (c->expect && held != c->expect_epoch)
         return firn_fail(err, FIRN_CONFLICT, "epoch %llu has been claimed meanwhile",
                          (unsigned long long)held);
+    /* Ours may have landed, and another took over from it: that one is the newer. */
+    if (c->epoch && held > c->epoch)
+        return firn_fail(err, FIRN_CONFLICT,
+                         "epoch %llu was claimed while our claim of %llu was open",
+                         (unsigned long long)held, (unsigned long long)c->epoch);
     enum firn_status st = firn_edit_claim(m, &c->claim, err);
     if (st == FIRN_OK)
         c->epoch = held + 1;

@@ -8,8 +8,8 @@
 #include "manifest/edit.h"
 
 /* Claim a role. Applied iff epoch and process nonce are ours. OK: `epoch` is the one claimed; then
- * call firn_manifest_hold. CONFLICT: expect_epoch given and another epoch found, or (writer) the
- * database is dropped. */
+ * call firn_manifest_hold. CONFLICT: expect_epoch given and another epoch found; another claimed
+ * after a claim of ours that may have landed; or the database is dropped. */
 struct firn_claim_intent {
     struct firn_intent base;
     struct firn_claim claim;

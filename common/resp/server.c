@@ -226,19 +226,22 @@ static void on_expire_timer(void *arg)
 struct failing {
     struct firn_server *s;
     uint64_t after_slot;
-    struct firn_slice text;
+    struct firn_slice write_text, read_text;
 };
 
 static struct firn_slice failed_text(void *arg, const struct firn_held *h)
 {
     const struct failing *f = arg;
     bool hit = h->slot > f->after_slot && h->slot > f->s->durable_slot;
-    return hit ? f->text : firn_slice_of(NULL, 0);
+    if (!hit)
+        return firn_slice_of(NULL, 0);
+    return h->kind == FIRN_GATE_WRITE ? f->write_text : f->read_text;
 }
 
-void firn_server_fail_gates(struct firn_server *s, uint64_t after_slot, const char *text)
+void firn_server_fail_gates(struct firn_server *s, uint64_t after_slot, const char *write_text,
+                            const char *read_text)
 {
-    struct failing f = {s, after_slot, firn_slice_str(text)};
+    struct failing f = {s, after_slot, firn_slice_str(write_text), firn_slice_str(read_text)};
     FIRN_LIST_EACH(it, nx, &s->gated)
     s->stats.failed_gates +=
         firn_conn__replace(FIRN_CONTAINER(it, struct firn_conn, gated), failed_text, &f);

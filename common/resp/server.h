@@ -124,9 +124,10 @@ void firn_server_release(struct firn_server *s, uint64_t durable_slot, uint64_t 
 /* Replace held replies whose deadline is ≤ now. Called by the server's own timer every 25 ms while
  * replies are held; here for tests and for callers that know better. */
 void firn_server_expire(struct firn_server *s, uint64_t now_ns);
-/* Held replies that wait for a slot > after_slot become the error `text` ("KVUNKNOWN …", without
- * "-"), one each, and leave in their order. */
-void firn_server_fail_gates(struct firn_server *s, uint64_t after_slot, const char *text);
+/* Held replies that wait for a slot > after_slot become errors (texts without "-"): those of
+ * writes and of reads, one each, and leave in their order. */
+void firn_server_fail_gates(struct firn_server *s, uint64_t after_slot, const char *write_text,
+                            const char *read_text);
 /* Resume every parked command. */
 void firn_server_resume_all(struct firn_server *s);
 

@@ -551,15 +551,15 @@ static void cluster(void **state)
     uint64_t seeds = one ? 1 : many ? strtoull(many, NULL, 10) : SEEDS_DEFAULT;
     for (uint64_t s = first; s < first + seeds; s++) {
         (void)run_seed(s, &x);
-        print_message("seed %llu: %llu nodes, %llu fenced, %llu acknowledged, %llu reads (%llu at "
-                      "0), %llu conditions, %llu unknown, %llu refused, %llu expired, %llu standbys "
-                      "took over\n",
-                      (unsigned long long)s, (unsigned long long)x.starts,
-                      (unsigned long long)x.fences, (unsigned long long)x.acked,
-                      (unsigned long long)x.reads, (unsigned long long)x.fresh_reads,
-                      (unsigned long long)x.conditions, (unsigned long long)x.unknown,
-                      (unsigned long long)x.refused, (unsigned long long)x.expiry.expired,
-                      (unsigned long long)x.takeovers);
+        print_message(
+            "seed %llu: %llu nodes, %llu fenced, %llu acknowledged, %llu reads (%llu at "
+            "0), %llu conditions, %llu unknown, %llu refused, %llu expired, %llu standbys "
+            "took over\n",
+            (unsigned long long)s, (unsigned long long)x.starts, (unsigned long long)x.fences,
+            (unsigned long long)x.acked, (unsigned long long)x.reads,
+            (unsigned long long)x.fresh_reads, (unsigned long long)x.conditions,
+            (unsigned long long)x.unknown, (unsigned long long)x.refused,
+            (unsigned long long)x.expiry.expired, (unsigned long long)x.takeovers);
         assert_true(x.acked > 100 && x.reads > 100);
     }
 }

@@ -45,7 +45,7 @@ static enum firn_exec exec(void *arg, struct firn_conn *c, const struct firn_com
         g.kind = FIRN_GATE_READ;
         firn_conn_gate(c, &g);
     } else if (cmd->id == ID_FAIL) {
-        firn_server_fail_gates(f.s, 0, "KVUNKNOWN fenced");
+        firn_server_fail_gates(f.s, 0, "KVUNKNOWN fenced", "KVSTALE fenced");
     }
     return FIRN_EXEC_DONE;
 }
@@ -193,7 +193,7 @@ static void fencing(void **state)
     EXPECT(k, "hold a 1\r\nhold b 2\r\nhold c 3\r\nholdread d 0 1\r\n", "");
     EXPECT(other, "hold z 3\r\n", "");
     firn_server_release(f.s, 1, 0);
-    firn_server_fail_gates(f.s, 2, "KVUNKNOWN fenced: it may yet appear, once");
+    firn_server_fail_gates(f.s, 2, "KVUNKNOWN fenced: it may yet appear, once", "KVSTALE fenced");
     fake_turn(&f);
     assert_string_equal(fake_got(k), "$1\r\na\r\n");
     assert_string_equal(fake_got(other), "-KVUNKNOWN fenced: it may yet appear, once\r\n");
@@ -223,7 +223,7 @@ static void partly_sent(void **state)
         struct firn_sock *k = start();
         k->window = window;
         fake_send(&f, k, "plain aaa\r\nplain bbb\r\nhold ccc 1\r\nplain ddd\r\n");
-        firn_server_fail_gates(f.s, 0, "ERR x");
+        firn_server_fail_gates(f.s, 0, "ERR x", "KVSTALE fenced");
         fake_turn(&f);
         k->window = SIZE_MAX;
         k->user.writable(k->user.arg);
@@ -289,7 +289,7 @@ static void no_memory(void **state)
     struct firn_conn *c = firn_server_find(f.s, 1);
     assert_int_equal(c->held.n, 1);
     (void)firn_mem_fail_at(1, 1);
-    firn_server_fail_gates(f.s, 0, "ERR a longer text than the reply");
+    firn_server_fail_gates(f.s, 0, "ERR a longer text than the reply", "KVSTALE fenced");
     (void)firn_mem_fail_at(0, 0);
     fake_turn(&f);
     assert_true(k->closed); /* the outcome is unknown to the client, which is true */
