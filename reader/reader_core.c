@@ -93,6 +93,7 @@ static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, st
     struct firn_pins_options po = {.db = m->db, .ttl_ns = r->settings->pin_ttl_ns};
     s = firn_pins_create(r->db.env, r->db.store, r->mnode, &po, &r->pins);
     r->db.pins = r->pins;
+    r->db.mnode = r->mnode;
     if (s == FIRN_OK)
         s = firn_reader__begin(r, m, err);
     if (s == FIRN_OK)

@@ -297,8 +297,12 @@ static bool reload(void *arg, struct firn_manifest *m)
 static void sealed(void *arg, struct firn_place at)
 {
     struct firn_reader *r = arg;
+    struct firn_place next = {at.epoch + 1, 0};
     firn_seals_note(&r->seals, at);
     read_for_view(r);
+    /* All of that epoch is consumed; the view may have jumped further already. */
+    if (firn_place_cmp(r->db.durable_place, next) < 0)
+        r->db.durable_place = next;
 }
 
 static bool wants_place(const struct firn_reader *r)

@@ -171,6 +171,7 @@ static void begin_serving(struct firn_writer *w)
     if (s == FIRN_OK)
         s = firn_pins_create(w->db.env, w->db.store, w->mnode, &po, &w->pins);
     w->db.pins = w->pins;
+    w->db.mnode = w->mnode;
     if (s == FIRN_OK)
         s = firn_engine_create(&w->db, &w->engine, &err);
     if (s == FIRN_OK)

@@ -101,6 +101,8 @@ FIRN_HANDLER(kv_freshness);
 FIRN_HANDLER(kv_ack);
 FIRN_HANDLER(kv_cost);
 FIRN_HANDLER(kv_explain);
+/* cmd_kv_changes.c */
+FIRN_HANDLER(kv_changes);
 /* cmd_kv_snapshot.c */
 FIRN_HANDLER(kv_snapshot_open);
 FIRN_HANDLER(kv_snapshot_close);

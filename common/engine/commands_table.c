@@ -379,6 +379,12 @@ static const struct firn_command commands[] = {
          "nothing; with an ID at most once. Returns a token and their results, or -KVABORT and which "
          "one failed", .complexity = "That of the operations.",
      .args = "[ID reqid] numops:i operation=(argc:i (arg) ...) ...", FN(kv_batch)},
+    {.name = "kv.changes", .arity = -3, .flags = FIRN_CMD_READONLY | FIRN_CMD_NO_MULTI,
+     .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
+     .summary = "Returns the durable changes of all databases behind a position, in log order, and "
+         "the position behind them",
+     .complexity = "O(N) where N is the number of records of the slots read",
+     .args = "FROM token [MATCH prefix] [COUNT count:i]", .id = FIRN_TRAIT_AT, FN(kv_changes)},
     {.name = "kv.cost", .arity = -1, .flags = FIRN_CMD_LOADING | FIRN_CMD_STALE,
      .categories = FIRN_CAT_KEYSPACE, .group = "kv", .since = "0.1.0",
      .summary = "Returns what the store was asked for by this node, and dollars, since the last "

@@ -91,7 +91,8 @@ struct firn_db {
     const struct firn_env *env;
     struct firn_store *store;
     struct firn_lsm *lsm;
-    struct firn_pins *pins; /* the node's pin, the role's; NULL where there is no store */
+    struct firn_manifest_node *mnode; /* the role's; NULL where there is no store */
+    struct firn_pins *pins;           /* the node's pin, the role's; NULL where there is no store */
     struct firn_settings *settings;
 
     bool writable;         /* writer */

@@ -9,6 +9,7 @@
 #define FIRN_ENGINE_PRIV_H
 
 #include "base/assert.h"
+#include "engine/changes_priv.h"
 #include "engine/cursor_priv.h"
 #include "engine/engine.h"
 #include "engine/expirer_priv.h"
@@ -40,6 +41,7 @@ enum firn_wait_kind {
     FIRN_WAIT_FETCH,  /* blocks are on their way */
     FIRN_WAIT_TURN,   /* it has worked long enough for one turn of the loop */
     FIRN_WAIT_PIN,    /* the node's pin is being made */
+    FIRN_WAIT_LOG,    /* slots are on their way (KV.CHANGES) */
     FIRN_WAIT_COMMIT, /* a manifest setting is being committed */
 };
 
@@ -105,17 +107,18 @@ struct firn_session {
     struct firn_read read;
     struct firn_range range;
     bool was_parked;
-    bool fetching;             /* read's done() is to come */
-    bool fetch_failed;         /* it came with a bad status, not yet answered */
-    bool retried;              /* a 404 was met, and it was tried again on a new view */
-    uint64_t reload_ticket;    /* of the reload begun for that; 0 = none */
-    uint64_t ticket;           /* of the probe begun for it; 0 = none */
-    struct firn_pinned pinned; /* what its view is kept by: of a long walk, or while one opens a
-                                  snapshot */
-    bool pin_wanted;           /* the walk under way has become long */
-    uint64_t at_snapshot;      /* it reads at this snapshot; 0 = none */
-    uint64_t behind_gate;      /* the newest gate when that began: firn_engine__caught_up */
-    uint64_t draw;             /* RANDOMKEY's random number; 0 = not drawn */
+    bool fetching;                /* read's done() is to come */
+    bool fetch_failed;            /* it came with a bad status, not yet answered */
+    bool retried;                 /* a 404 was met, and it was tried again on a new view */
+    uint64_t reload_ticket;       /* of the reload begun for that; 0 = none */
+    uint64_t ticket;              /* of the probe begun for it; 0 = none */
+    struct firn_changes *changes; /* the page being gathered, or NULL */
+    struct firn_pinned pinned;    /* what its view is kept by: of a long walk, or while one opens a
+                                     snapshot */
+    bool pin_wanted;              /* the walk under way has become long */
+    uint64_t at_snapshot;         /* it reads at this snapshot; 0 = none */
+    uint64_t behind_gate;         /* the newest gate when that began: firn_engine__caught_up */
+    uint64_t draw;                /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
     size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
 
@@ -180,6 +183,7 @@ struct firn_engine {
     struct firn_cursors cursors; /* SCAN's */
     struct firn_snapshots snapshots;
     struct firn_watches watches; /* who watches which key */
+    struct firn_changes_shared changes;
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
     struct firn_dbsize dbsize[FIRN_DATABASES];

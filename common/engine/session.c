@@ -38,6 +38,10 @@ void firn_engine__session_done(struct firn_session *s)
     s->reload_ticket = 0;
     s->ticket = s->behind_gate = 0;
     s->at_snapshot = 0;
+    if (s->changes) {
+        firn_engine__changes_free(s->changes);
+        s->changes = NULL;
+    }
     if (s->pinned.hold.state != FIRN_PIN_IDLE)
         firn_engine__unpin(&s->pinned);
     s->pin_wanted = false;

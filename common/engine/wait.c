@@ -23,6 +23,7 @@ static enum firn_status timed_out(struct firn_eval *x, enum firn_wait_kind kind)
                        : kind == FIRN_WAIT_PLACE ? "the token was not reached"
                        : kind == FIRN_WAIT_VIEW  ? "the manifest could not be reloaded"
                        : kind == FIRN_WAIT_PIN   ? "the pin could not be written"
+                       : kind == FIRN_WAIT_LOG   ? "the log could not be read"
                                                  : "the freshness asked for could not be had";
     firn_reply_error(x->out, "KVSTALE %s in time", what);
     return FIRN_INVALID;
@@ -118,7 +119,8 @@ static bool wait_over(struct firn_engine *e, const struct firn_wait *w, bool *ro
                (db->vt->place_lost && db->vt->place_lost(db, w->place));
     case FIRN_WAIT_VIEW:
         return db->reload_done >= w->ticket;
-    case FIRN_WAIT_PIN: /* the hold's own callback wakes it */
+    case FIRN_WAIT_PIN: /* their own callbacks wake them */
+    case FIRN_WAIT_LOG:
         return false;
     case FIRN_WAIT_NONE:
     case FIRN_WAIT_FETCH:
