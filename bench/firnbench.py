@@ -178,6 +178,20 @@ class Bench:
         return json.loads(p.stdout)
 
 
+def start_redis(b, prefix=()):
+    """A redis-server without persistence, below the words of prefix: its port and pid."""
+    port = free_port()
+    p = b.spawn([*prefix, "/usr/bin/redis-server", "--port", str(port), "--save", "", "--appendonly", "no"])
+    end = time.time() + START_SECONDS
+    while time.time() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return port, p.pid
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("redis-server does not start")
+
+
 def compact(b):
     """Run a compactor until L0 is short; its CPU seconds."""
     c = b.node("firn-compactor", "--l0-compact-tables", "1", "--l0-force-tables", "1")

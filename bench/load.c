@@ -221,7 +221,7 @@ static enum firn_status begin(struct run *r, struct firn_err *err)
             return s;
         watch(r, &r->conn[r->open], EPOLL_CTL_ADD);
     }
-    r->begin_ns = load_now();
+    r->begin_ns = l->series.begin_ns = load_now();
     l->count_from = r->begin_ns + (uint64_t)(l->opt.warmup * NS_PER_SEC);
     r->end_ns = l->count_from + (uint64_t)(l->opt.seconds * NS_PER_SEC);
     return FIRN_OK;
@@ -251,6 +251,8 @@ int main(int argc, char **argv)
         if (r.load.opt.record && r.load.opt.mode != LOAD_VERIFY)
             s = load_record_write(&r.load.record, r.load.opt.record, &err);
     }
+    if (s == FIRN_OK && r.load.opt.series)
+        s = load_series_write(&r.load.series, r.load.opt.series, &err);
     if (s != FIRN_OK)
         (void)fprintf(stderr, "firn-load: %s\n", err.text[0] ? err.text : firn_status_name(s));
     const struct load_counts *g = &r.load.got;
@@ -258,6 +260,7 @@ int main(int argc, char **argv)
     bool failed = short_verify || s != FIRN_OK || g->wrong || g->unanswered ||
                   (g->errors && !r.load.opt.allow_errors);
     load_record_deinit(&r.load.record);
+    load_series_deinit(&r.load.series);
     firn_free(r.load.in);
     firn_free(r.conn);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -107,13 +107,23 @@ static uint64_t pick_key(struct load_conn *c, const struct load *l, bool set)
     return key < keys ? key : c->index;
 }
 
+/* "PX" and a time; gives the length. */
+static int put_ttl(struct load_conn *c, const struct load *l, char *out, size_t size)
+{
+    char ms[16];
+    uint64_t spread = (uint64_t)l->opt.ttl_max_ms - l->opt.ttl_min_ms + 1;
+    int digits = snprintf(ms, sizeof ms, "%" PRIu64, l->opt.ttl_min_ms + next_random(c) % spread);
+    return snprintf(out, size, "$2\r\nPX\r\n$%d\r\n%s\r\n", digits, ms);
+}
+
 static bool add_set(struct load_conn *c, struct load *l, uint64_t key, uint32_t seq)
 {
-    char head[64];
+    char head[64], ttl[48] = "";
     uint32_t n = l->opt.value_bytes;
-    int len =
-        snprintf(head, sizeof head, "*3\r\n$3\r\nSET\r\n$16\r\n................\r\n$%u\r\n", n);
-    if (firn_buf_reserve(&c->out, (size_t)len + n + 2) != FIRN_OK)
+    int tail = l->opt.ttl_max_ms ? put_ttl(c, l, ttl, sizeof ttl) : 0;
+    int len = snprintf(head, sizeof head, "*%d\r\n$3\r\nSET\r\n$16\r\n................\r\n$%u\r\n",
+                       tail ? 5 : 3, n);
+    if (firn_buf_reserve(&c->out, (size_t)len + n + 2 + (size_t)tail) != FIRN_OK)
         return false;
     uint8_t *p = c->out.data + c->out.len;
     memcpy(p, head, (size_t)len);
@@ -121,7 +131,8 @@ static bool add_set(struct load_conn *c, struct load *l, uint64_t key, uint32_t 
     p += len;
     load_record_value(&l->record, key, seq, p);
     memcpy(p + n, "\r\n", 2);
-    c->out.len += (size_t)len + n + 2;
+    memcpy(p + n + 2, ttl, (size_t)tail);
+    c->out.len += (size_t)len + n + 2 + (size_t)tail;
     return true;
 }
 
@@ -282,8 +293,11 @@ static void take(struct load_conn *c, struct load *l, const struct reply *r, uin
     struct load_flight f = c->flight[c->flight_from & c->ring_mask];
     c->flight_from++;
     c->flights--;
+    uint64_t took = now > f.due_ns ? now - f.due_ns : 0;
     if (f.due_ns >= l->count_from)
-        firn_hist_add(&l->got.latency, now > f.due_ns ? now - f.due_ns : 0);
+        firn_hist_add(&l->got.latency, took);
+    if (l->opt.series && load_series_add(&l->series, now, took) != FIRN_OK)
+        wrong(l, &f, "no memory for its second", r);
     if (r->type == '-')
         count_error(&l->got, r->text);
     else if (f.seq)

@@ -4,6 +4,7 @@
 
 #include "bench/load_options.h"
 #include "bench/load_record.h"
+#include "bench/load_series.h"
 #include "obs/hist.h"
 
 #define LOAD_KINDS_MAX 16
@@ -28,6 +29,7 @@ struct load {
     struct load_options opt;
     struct load_record record;
     struct load_counts got;
+    struct load_series series;
     uint64_t sent;       /* commands, of all connections */
     uint64_t count_from; /* commands due before this time are warm-up */
     uint8_t *in;         /* for reading, one connection at a time */

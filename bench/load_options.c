@@ -25,6 +25,8 @@ static const char usage[] =
     "  --count N                     end after N commands\n"
     "  --rate R                      open loop: R commands/s, latency from the time each was due\n"
     "  --set-percent N               of mode mixed: 50\n"
+    "  --ttl-min-ms N --ttl-max-ms N SETs expire after a random time between; a GET may find none\n"
+    "  --series FILE                 replies, worst latency and longest pause of each second\n"
     "  --sequential                  each key once, in order\n"
     "  --fresh                       a GET must show what was acknowledged before it was sent\n"
     "  --record FILE                 what was written, read at the start, written at the end;\n"
@@ -88,6 +90,9 @@ static const struct flag flags[] = {
     {"count", U64, AT(count), 1, 1e15},
     {"rate", REAL, AT(rate), 0.001, 1e9},
     {"set-percent", U32, AT(set_percent), 0, 100},
+    {"ttl-min-ms", U32, AT(ttl_min_ms), 0, UINT32_MAX},
+    {"ttl-max-ms", U32, AT(ttl_max_ms), 0, UINT32_MAX},
+    {"series", TEXT, AT(series), 0, 0},
     {"sequential", FLAG, AT(sequential), 0, 0},
     {"fresh", FLAG, AT(fresh), 0, 0},
     {"record", TEXT, AT(record), 0, 0},
@@ -169,6 +174,10 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
         o->sequential = true;
         o->rate = 0;
     }
+    if (o->ttl_max_ms < o->ttl_min_ms || (o->ttl_max_ms && !o->ttl_min_ms))
+        refuse("ttl-max-ms", "without ttl-min-ms, or below it");
+    if (o->ttl_max_ms && (o->fresh || o->mode == LOAD_VERIFY))
+        refuse("ttl-max-ms", "with values that must be found");
     uint64_t keys = UINT64_C(1) << o->keys_log2;
     if (o->conns > keys)
         refuse("conns", "more than there are keys");
