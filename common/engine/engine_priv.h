@@ -314,6 +314,9 @@ enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
 /* Make n keys (argv[first], argv[first + step], …) resident, all misses noted at once. */
 enum firn_status firn_engine__gather(struct firn_eval *x, size_t first, size_t step,
                                      size_t n) FIRN_MUST_USE;
+/* Gate the reply on everything applied being durable, and that on being no older than need_ns: the
+ * commit of the open batch is a probe that begins after now. */
+void firn_engine__gate_applied(struct firn_eval *x, uint64_t need_ns);
 /* Count a lookup for keyspace_hits and keyspace_misses. */
 void firn_engine__count_lookup(struct firn_eval *x, enum firn_status st);
 /* Answer what a failed fetch left behind, or retry on a new view. */

@@ -66,6 +66,41 @@ enum firn_status firn_engine__caught_up(struct firn_eval *x)
     return firn_engine__await(x, &w);
 }
 
+void firn_engine__gate_applied(struct firn_eval *x, uint64_t need_ns)
+{
+    struct firn_db *db = x->db;
+    x->gated = true;
+    x->gate = (struct firn_gate){
+        .slot = db->open_gate ? db->open_gate : db->last_gate,
+        .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
+        .kind = FIRN_GATE_READ,
+    };
+    if (!db->open_gate && db->fresh_ns < need_ns)
+        x->gate.probe = db->vt->probe(db);
+}
+
+/* May a read follow the connection's own write before that is durable? It sees all that is applied,
+ * and its reply is held until that is durable: no longer than the reply to the write before it
+ * while that is of the newest batch. So a pipeline of writes and reads does not wait for a commit
+ * at each read. Not for walks and tokens, which outlive one evaluation. */
+static bool may_follow(const struct firn_eval *x)
+{
+    return x->s->wrote_gate == x->db->last_gate && x->cmd->keys[0].first &&
+           !(x->cmd->id & FIRN_TRAIT_AT);
+}
+
+static enum firn_status follow(struct firn_eval *x)
+{
+    struct firn_db *db = x->db;
+    struct firn_session *s = x->s;
+    uint64_t freshness = firn_engine__freshness(s);
+    firn_engine__gate_applied(x, x->arrival_ns > freshness ? x->arrival_ns - freshness : 0);
+    s->wrote_seqno = db->applied_seqno; /* what it sees, its next token names */
+    x->view = db->view;
+    x->max_seqno = UINT64_MAX;
+    return FIRN_OK;
+}
+
 enum firn_status firn_engine__read_ready(struct firn_eval *x)
 {
     struct firn_db *db = x->db;
@@ -74,6 +109,8 @@ enum firn_status firn_engine__read_ready(struct firn_eval *x)
         return FIRN_OK; /* its transaction chose the state */
     uint64_t must_see = s->watcher.gate > s->wrote_gate ? s->watcher.gate : s->wrote_gate;
     if (x->durable && must_see > db->durable_gate && !db->fenced) {
+        if (may_follow(x))
+            return follow(x);
         struct firn_wait w = {
             .kind = FIRN_WAIT_OWN,
             .gate = must_see,

@@ -236,7 +236,6 @@ enum firn_status firn_engine__del_range(struct firn_eval *x, struct firn_slice s
 
 enum firn_status firn_engine__noop(struct firn_eval *x)
 {
-    struct firn_db *db = x->db;
     if (x->tx)
         return FIRN_OK; /* decided for the transaction as a whole */
     if (!x->durable) {
@@ -249,14 +248,7 @@ enum firn_status firn_engine__noop(struct firn_eval *x)
      * without one the newest batch must be durable and a probe begun after the command came must
      * have ended (I6). */
     x->e->stat.noops++;
-    x->gated = true;
-    x->gate = (struct firn_gate){
-        .slot = db->open_gate ? db->open_gate : db->last_gate,
-        .deadline_ns = x->arrival_ns + db->settings->read_timeout_ns,
-        .kind = FIRN_GATE_READ,
-    };
-    if (!db->open_gate && db->fresh_ns < x->arrival_ns)
-        x->gate.probe = db->vt->probe(db);
+    firn_engine__gate_applied(x, x->arrival_ns);
     return FIRN_OK;
 }
 

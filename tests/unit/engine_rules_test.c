@@ -50,6 +50,76 @@ static void read_waits_for_own_writes(void **state)
     fixture_stop(&f);
 }
 
+/* A pipeline of writes and reads is evaluated at once; its replies wait for one commit. */
+static void reads_follow_own_writes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    MANUAL(&f);
+    struct client *c = fixture_connect(&f), *other = fixture_connect(&f);
+    client_send(c, "SET k v");
+    client_send(c, "GET k");
+    client_send(c, "SET k w");
+    client_send(c, "MGET k l");
+    CALL(c, "APPEND k x", "");
+    assert_int_equal(f.applies, 3); /* nothing was parked */
+    CALL(other, "GET k", "$-1\r\n");
+    fixture_commit(&f);
+    EXPECT(c, "+OK\r\n$1\r\nv\r\n+OK\r\n*2\r\n$1\r\nw\r\n$-1\r\n:2\r\n");
+    CALL(other, "GET k", "$2\r\nwx\r\n");
+    fixture_stop(&f);
+}
+
+/* It sees others' writes of its batch, too, and must not show them before they are durable. */
+static void what_a_following_read_saw_is_durable(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    MANUAL(&f);
+    struct client *c = fixture_connect(&f), *other = fixture_connect(&f);
+    CALL(c, "SET k v", "");
+    CALL(other, "SET l w", "");
+    CALL(c, "GET l", "");
+    f.db.durable_gate = 0; /* nothing is durable yet */
+    firn_engine_advance(f.engine);
+    NOTHING(c);
+    fixture_commit(&f);
+    EXPECT(c, "+OK\r\n$1\r\nw\r\n");
+    EXPECT(other, "+OK\r\n");
+    /* A newer batch has been begun by another: the read waits for its own writes alone. */
+    CALL(c, "SET k v2", "");
+    f.open_slot++;
+    CALL(other, "SET l w2", "");
+    CALL(c, "GET l", "");
+    f.db.durable_gate = f.db.last_gate - 1;
+    f.db.durable_seqno = f.db.applied_seqno - 1;
+    firn_engine_advance(f.engine);
+    EXPECT(c, "+OK\r\n$1\r\nw\r\n");
+    NOTHING(other);
+    fixture_commit(&f);
+    EXPECT(other, "+OK\r\n");
+    fixture_stop(&f);
+}
+
+static void a_following_read_of_a_fenced_writer_is_unknown(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    MANUAL(&f);
+    struct client *c = fixture_connect(&f);
+    client_send(c, "SET k v");
+    CALL(c, "GET k", "");
+    f.db.fenced = true;
+    firn_engine_fence(f.engine);
+    firn_fake_run_for(f.world, FIRN_MS);
+    assert_null(memchr(c->got.data, '$', c->got.len)); /* the value is not shown */
+    EXPECT_START(c, "-KVUNKNOWN");
+    fixture_stop(&f);
+}
+
 static void write_not_durable_in_time_is_unknown(void **state)
 {
     (void)state;
@@ -365,6 +435,9 @@ int main(void)
         cmocka_unit_test(write_is_answered_when_durable),
         cmocka_unit_test(applied_connection_does_not_wait),
         cmocka_unit_test(read_waits_for_own_writes),
+        cmocka_unit_test(reads_follow_own_writes),
+        cmocka_unit_test(what_a_following_read_saw_is_durable),
+        cmocka_unit_test(a_following_read_of_a_fenced_writer_is_unknown),
         cmocka_unit_test(write_not_durable_in_time_is_unknown),
         cmocka_unit_test(noop_waits_for_the_open_batch),
         cmocka_unit_test(noop_without_a_batch_needs_a_probe),
