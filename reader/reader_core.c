@@ -172,6 +172,7 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     r->db.role = r;
     r->db.env = env;
     r->db.store = store;
+    r->db.log = &obs->log;
     r->db.settings = settings;
     r->db.now_ms = firn_reader__now_ms;
     r->settings = settings;

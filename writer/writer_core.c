@@ -546,6 +546,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->db.role = w;
     w->db.env = env;
     w->db.store = store;
+    w->db.log = &obs->log;
     w->db.settings = settings;
     w->db.writable = true;
     w->db.now_ms = firn_writer__now_ms;

@@ -11,6 +11,7 @@
 
 enum firn_ack { FIRN_ACK_DURABLE, FIRN_ACK_APPLIED };
 enum firn_probe { FIRN_PROBE_FAST, FIRN_PROBE_STRICT };
+enum firn_who { FIRN_WHO_NOBODY, FIRN_WHO_LOCAL, FIRN_WHO_ALL };
 enum firn_empty_value { FIRN_EMPTY_KEEPS, FIRN_EMPTY_DELETES };
 enum firn_addressing { FIRN_ADDRESSING_AUTO, FIRN_ADDRESSING_PATH, FIRN_ADDRESSING_VIRTUAL };
 enum firn_conf_codec { FIRN_CONF_CODEC_LZ4, FIRN_CONF_CODEC_ZSTD, FIRN_CONF_CODEC_NONE };
@@ -41,6 +42,12 @@ struct firn_settings {
     uint64_t pubsub_output_bytes_max;
     uint64_t pubsub_output_soft_bytes;
     uint64_t pubsub_output_soft_time_ns;
+    uint64_t idle_timeout_ns;   /* 0 = none */
+    uint64_t slowlog_slower_ns; /* 0 = all */
+    uint64_t slowlog_waited_ns;
+    uint64_t slowlog_max_len;      /* 0 = off */
+    uint64_t latency_threshold_ns; /* 0 = off */
+    int enable_debug_command;      /* enum firn_who */
     uint64_t pipeline_lookahead;
 
     /* the store */

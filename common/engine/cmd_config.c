@@ -1,5 +1,6 @@
 /* CONFIG GET, SET, REWRITE, RESETSTAT over the conf room's table. */
 #include "engine/cmd_priv.h"
+#include "engine/redis_names_priv.h"
 
 #include "base/mem.h"
 #include "resp/glob.h"
@@ -38,6 +39,23 @@ static void emit_matches(void *arg, const char *name, struct firn_slice value)
     g->pairs++;
 }
 
+/* Redis's own names, each that some pattern matches. */
+static void emit_redis_names(struct config_get *g)
+{
+    const struct firn_redis_name *n;
+    char value[FIRN_REDIS_VALUE_MAX];
+    g->pattern = g->x->argc;
+    for (size_t i = 0; (n = firn_engine__redis_name_at(i)) != NULL; i++) {
+        const char *name = firn_engine__redis_name_text(n);
+        if (!matched_before(g, name))
+            continue;
+        firn_engine__redis_value(n, g->x->db->settings, value);
+        firn_reply_str(&g->rows, name);
+        firn_reply_str(&g->rows, value);
+        g->pairs++;
+    }
+}
+
 enum firn_status firn_engine__cmd_config_get(struct firn_eval *x)
 {
     struct config_get g = {.x = x};
@@ -45,6 +63,7 @@ enum firn_status firn_engine__cmd_config_get(struct firn_eval *x)
     enum firn_status st = FIRN_OK;
     for (g.pattern = 2; g.pattern < x->argc && st == FIRN_OK; g.pattern++)
         st = firn_conf_get(x->db->settings, role_of(x->db), x->argv[g.pattern], emit_matches, &g);
+    emit_redis_names(&g);
     if (st == FIRN_OK && g.rows.failed)
         st = FIRN_LIMIT;
     if (st == FIRN_OK) {
@@ -65,18 +84,50 @@ static enum firn_status set_error(struct firn_eval *x, struct firn_slice name, c
     return FIRN_INVALID;
 }
 
+/* A setting of Firn's own and the value to give it. */
+struct pair {
+    struct firn_slice name, value;
+    size_t arg; /* where it was named */
+    char text[FIRN_REDIS_VALUE_MAX];
+};
+
+/* Those of this CONFIG SET, Redis's names translated; *n counts them. */
+static enum firn_status make_pairs(struct firn_eval *x, struct pair *pairs, size_t *n)
+{
+    *n = 0;
+    for (size_t i = 2; i < x->argc; i += 2) {
+        struct pair *p = &pairs[*n];
+        const struct firn_redis_name *redis = firn_engine__redis_name(x->argv[i]);
+        *p = (struct pair){.name = x->argv[i], .value = x->argv[i + 1], .arg = i};
+        if (redis) {
+            const char *setting;
+            struct firn_err err = {""};
+            enum firn_status st = firn_engine__redis_translate(redis, x->db->settings, p->value,
+                                                               &setting, p->text, &err);
+            if (st == FIRN_INVALID)
+                return set_error(x, x->argv[i], err.text);
+            if (st == FIRN_ABSENT)
+                continue;
+            p->name = firn_slice_str(setting);
+            p->value = firn_slice_str(p->text);
+        }
+        ++*n;
+    }
+    return FIRN_OK;
+}
+
 static bool is_commit(struct firn_slice name)
 {
     const struct firn_conf_def *def = firn_conf_find(name);
     return def && def->scope == FIRN_CONF_COMMIT;
 }
 
-static enum firn_status check_all(struct firn_eval *x)
+static enum firn_status check_all(struct firn_eval *x, const struct pair *pairs, size_t n)
 {
     const struct firn_db *db = x->db;
-    for (size_t i = 2; i < x->argc; i += 2) {
+    for (size_t i = 0; i < n; i++) {
         struct firn_err err = {""};
-        struct firn_slice name = x->argv[i];
+        struct firn_slice name = pairs[i].name;
         if (!firn_conf_find(name)) {
             int len = name.len > 64 ? 64 : (int)name.len;
             firn_reply_error(x->out,
@@ -90,8 +141,8 @@ static enum firn_status check_all(struct firn_eval *x)
                 firn_conf_find(name)->name, db->writer_addr[0] ? " at " : "", db->writer_addr);
             return FIRN_INVALID;
         }
-        if (firn_conf_check(db->settings, role_of(db), name, x->argv[i + 1], &err) != FIRN_OK)
-            return set_error(x, name, err.text);
+        if (firn_conf_check(db->settings, role_of(db), name, pairs[i].value, &err) != FIRN_OK)
+            return set_error(x, x->argv[pairs[i].arg], err.text);
     }
     return FIRN_OK;
 }
@@ -135,18 +186,18 @@ static enum firn_status begin_commit(struct firn_eval *x, struct firn_slice name
 }
 
 /* Commit the manifest settings one after the other; s->commits_done says how many are. */
-static enum firn_status commit_all(struct firn_eval *x)
+static enum firn_status commit_all(struct firn_eval *x, const struct pair *pairs, size_t n)
 {
     struct firn_session *s = x->s;
     size_t nth = 0;
-    for (size_t i = 2; i < x->argc; i += 2) {
-        if (!is_commit(x->argv[i]) || nth++ < s->commits_done)
+    for (size_t i = 0; i < n; i++) {
+        if (!is_commit(pairs[i].name) || nth++ < s->commits_done)
             continue;
         if (x->tx)
-            return set_error(x, x->argv[i],
+            return set_error(x, x->argv[pairs[i].arg],
                              "the database's settings cannot be changed inside of a transaction");
         if (!s->commit)
-            return begin_commit(x, x->argv[i], x->argv[i + 1]);
+            return begin_commit(x, pairs[i].name, pairs[i].value);
         if (!s->commit->done) {
             struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
             return firn_engine__await(x, &w);
@@ -157,26 +208,26 @@ static enum firn_status commit_all(struct firn_eval *x)
         s->commit = NULL;
         s->commits_done++;
         if (st != FIRN_OK)
-            return set_error(x, x->argv[i], err.text[0] ? err.text : firn_status_name(st));
+            return set_error(x, x->argv[pairs[i].arg],
+                             err.text[0] ? err.text : firn_status_name(st));
     }
     return FIRN_OK;
 }
 
-enum firn_status firn_engine__cmd_config_set(struct firn_eval *x)
+static enum firn_status set_all(struct firn_eval *x, struct pair *pairs)
 {
     struct firn_db *db = x->db;
-    if (x->argc % 2) {
-        firn_reply_error(x->out, "ERR wrong number of arguments for 'config|set' command");
-        return FIRN_INVALID;
-    }
-    enum firn_status st = check_all(x);
+    size_t n;
+    enum firn_status st = make_pairs(x, pairs, &n);
     if (st == FIRN_OK)
-        st = commit_all(x);
-    for (size_t i = 2; i < x->argc && st == FIRN_OK; i += 2) {
+        st = check_all(x, pairs, n);
+    if (st == FIRN_OK)
+        st = commit_all(x, pairs, n);
+    for (size_t i = 0; i < n && st == FIRN_OK; i++) {
         struct firn_err err = {""};
-        st = firn_conf_set(db->settings, role_of(db), x->argv[i], x->argv[i + 1], &err);
+        st = firn_conf_set(db->settings, role_of(db), pairs[i].name, pairs[i].value, &err);
         if (st == FIRN_INVALID)
-            return set_error(x, x->argv[i], err.text);
+            return set_error(x, x->argv[pairs[i].arg], err.text);
     }
     if (st == FIRN_OK)
         st = firn_engine__settings_changed(x->e);
@@ -184,6 +235,18 @@ enum firn_status firn_engine__cmd_config_set(struct firn_eval *x)
         db->vt->settings_changed(db);
     if (st == FIRN_OK)
         firn_reply_ok(x->out);
+    return st;
+}
+
+enum firn_status firn_engine__cmd_config_set(struct firn_eval *x)
+{
+    if (x->argc % 2) {
+        firn_reply_error(x->out, "ERR wrong number of arguments for 'config|set' command");
+        return FIRN_INVALID;
+    }
+    struct pair *pairs = firn_calloc(x->argc / 2, sizeof *pairs);
+    enum firn_status st = pairs ? set_all(x, pairs) : FIRN_LIMIT;
+    firn_free(pairs);
     return st;
 }
 

@@ -77,7 +77,8 @@ static enum firn_status parse_conditions(struct firn_eval *x, unsigned *flags)
                      : firn_engine__arg_is(x, i, "lt") ? COND_LT
                                                        : 0;
         if (!f) {
-            int len = x->argv[i].len > 128 ? 128 : (int)x->argv[i].len;
+            int len =
+                x->argv[i].len > 1024 ? 1024 : (int)x->argv[i].len; /* as long as errors are */
             firn_reply_error(x->out, "ERR Unsupported option %.*s", len,
                              (const char *)x->argv[i].data);
             return FIRN_INVALID;

@@ -1,4 +1,4 @@
-/* Keys as such: DEL, EXISTS, TYPE, RENAME, COPY, OBJECT, MEMORY USAGE. */
+/* Keys as such: DEL, EXISTS, TYPE, RENAME, COPY, OBJECT. */
 #include "engine/cmd_priv.h"
 
 /* Add a DEL to the group for each of the keys argv[1…] that exists; *n counts them. A key named
@@ -161,10 +161,9 @@ enum firn_status firn_engine__cmd_copy(struct firn_eval *x)
     return st;
 }
 
-/* ---- OBJECT, MEMORY */
+/* ---- OBJECT */
 
-/* Redis's name of how it would hold the value when it was set whole. */
-static const char *encoding_of(struct firn_slice v)
+const char *firn_engine__encoding(struct firn_slice v)
 {
     int64_t n;
     if (firn_parse_i64(v, &n))
@@ -172,7 +171,7 @@ static const char *encoding_of(struct firn_slice v)
     return v.len <= 44 ? "embstr" : "raw";
 }
 
-/* The value of argv[2] for OBJECT and MEMORY; ABSENT: null was answered. */
+/* The value of argv[2]; ABSENT: null was answered. */
 static enum firn_status inspect(struct firn_eval *x, struct firn_entry *v)
 {
     enum firn_status st = firn_engine__get(x, x->argv[2], v);
@@ -186,7 +185,7 @@ enum firn_status firn_engine__cmd_object_encoding(struct firn_eval *x)
     struct firn_entry v;
     enum firn_status st = inspect(x, &v);
     if (st == FIRN_OK)
-        firn_reply_str(x->out, encoding_of(v.value));
+        firn_reply_str(x->out, firn_engine__encoding(v.value));
     return st == FIRN_ABSENT ? FIRN_OK : st;
 }
 
@@ -218,24 +217,5 @@ enum firn_status firn_engine__cmd_object_freq(struct firn_eval *x)
             x->out, "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
                     "Please note that when switching between policies at runtime LRU and LFU "
                     "data will take some time to adjust.");
-    return st == FIRN_ABSENT ? FIRN_OK : st;
-}
-
-enum firn_status firn_engine__cmd_memory_usage(struct firn_eval *x)
-{
-    for (size_t i = 3; i < x->argc; i += 2) {
-        int64_t samples;
-        if (!firn_engine__arg_is(x, i, "samples") || i + 1 >= x->argc)
-            return firn_engine__syntax_error(x);
-        enum firn_status bad = firn_engine__arg_i64(x, i + 1, &samples);
-        if (bad != FIRN_OK)
-            return bad;
-        if (samples < 0)
-            return firn_engine__syntax_error(x);
-    }
-    struct firn_entry v;
-    enum firn_status st = inspect(x, &v);
-    if (st == FIRN_OK) /* what it takes as a record, uncompressed */
-        firn_reply_i64(x->out, (int64_t)(1 + x->argv[2].len + v.value.len + FIRN_RECORD_OVERHEAD));
     return st == FIRN_ABSENT ? FIRN_OK : st;
 }

@@ -11,6 +11,8 @@
 FIRN_HANDLER(get);
 FIRN_HANDLER(strlen);
 FIRN_HANDLER(set);
+size_t firn_engine__keys_set(size_t argc, const struct firn_slice *argv, struct firn_key_ref *out,
+                             size_t max);
 FIRN_HANDLER(setnx);
 FIRN_HANDLER(setex);
 FIRN_HANDLER(psetex);
@@ -64,7 +66,15 @@ FIRN_HANDLER(object_encoding);
 FIRN_HANDLER(object_refcount);
 FIRN_HANDLER(object_idletime);
 FIRN_HANDLER(object_freq);
+/* How Redis would hold the value if it was set whole: "int", "embstr", "raw". */
+const char *firn_engine__encoding(struct firn_slice v);
+/* cmd_memory.c */
 FIRN_HANDLER(memory_usage);
+FIRN_HANDLER(memory_stats);
+FIRN_HANDLER(memory_doctor);
+FIRN_HANDLER(memory_malloc_stats);
+/* cmd_debug.c */
+FIRN_HANDLER(debug);
 /* cmd_expire.c */
 FIRN_HANDLER(expire);
 FIRN_HANDLER(pexpire);
@@ -111,11 +121,17 @@ FIRN_HANDLER(info);
 FIRN_HANDLER(role);
 FIRN_HANDLER(wait);
 FIRN_HANDLER(waitaof);
-FIRN_HANDLER(ok); /* READONLY, READWRITE, FUNCTION FLUSH: nothing to do */
+FIRN_HANDLER(help);
+FIRN_HANDLER(function_flush);
+FIRN_HANDLER(ok); /* READONLY, READWRITE, MEMORY PURGE: nothing to do */
+/* cmd_slow.c */
 FIRN_HANDLER(slowlog_get);
 FIRN_HANDLER(slowlog_len);
 FIRN_HANDLER(slowlog_reset);
 FIRN_HANDLER(latency_latest);
+FIRN_HANDLER(latency_history);
+FIRN_HANDLER(latency_graph);
+FIRN_HANDLER(latency_doctor);
 FIRN_HANDLER(latency_reset);
 FIRN_HANDLER(latency_histogram);
 /* cmd_pubsub.c */

@@ -1,8 +1,27 @@
-/* The server as such: INFO, ROLE, WAIT, WAITAOF, SLOWLOG, LATENCY. */
+/* The server as such: INFO, ROLE, WAIT, WAITAOF, HELP. */
 #include "engine/cmd_priv.h"
 
 enum firn_status firn_engine__cmd_ok(struct firn_eval *x)
 {
+    firn_reply_ok(x->out);
+    return FIRN_OK;
+}
+
+enum firn_status firn_engine__cmd_help(struct firn_eval *x)
+{
+    firn_command_help(x->out, firn_registry_find(firn_server_registry(x->e->server), x->argv[0]));
+    return FIRN_OK;
+}
+
+/* FUNCTION FLUSH [ASYNC|SYNC]: there are none. */
+enum firn_status firn_engine__cmd_function_flush(struct firn_eval *x)
+{
+    if (x->argc > 3)
+        return firn_engine__subcommand_error(x);
+    if (x->argc == 3 && !firn_engine__arg_is(x, 2, "async") && !firn_engine__arg_is(x, 2, "sync")) {
+        firn_reply_error(x->out, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+        return FIRN_INVALID;
+    }
     firn_reply_ok(x->out);
     return FIRN_OK;
 }
@@ -121,54 +140,5 @@ enum firn_status firn_engine__cmd_waitaof(struct firn_eval *x)
     firn_reply_array(x->out, 2);
     firn_reply_i64(x->out, durable);
     firn_reply_i64(x->out, 0);
-    return FIRN_OK;
-}
-
-/* ---- SLOWLOG, LATENCY */
-
-enum firn_status firn_engine__cmd_slowlog_get(struct firn_eval *x)
-{
-    int64_t count = 10;
-    if (x->argc > 3) {
-        firn_reply_error(x->out, "ERR wrong number of arguments for 'slowlog|get' command");
-        return FIRN_INVALID;
-    }
-    if (x->argc == 3 && (!firn_parse_i64(x->argv[2], &count) || count < -1)) {
-        firn_reply_error(x->out, "ERR count should be greater than or equal to -1");
-        return FIRN_INVALID;
-    }
-    firn_engine__slowlog_reply(&x->e->slowlog, x->out, count < 0 ? SIZE_MAX : (size_t)count);
-    return FIRN_OK;
-}
-
-enum firn_status firn_engine__cmd_slowlog_len(struct firn_eval *x)
-{
-    firn_reply_i64(x->out, (int64_t)firn_engine__slowlog_len(&x->e->slowlog));
-    return FIRN_OK;
-}
-
-enum firn_status firn_engine__cmd_slowlog_reset(struct firn_eval *x)
-{
-    firn_engine__slowlog_reset(&x->e->slowlog);
-    firn_reply_ok(x->out);
-    return FIRN_OK;
-}
-
-/* No latency events are kept under Redis's names: the histograms are on the HTTP port. */
-enum firn_status firn_engine__cmd_latency_latest(struct firn_eval *x)
-{
-    firn_reply_array(x->out, 0);
-    return FIRN_OK;
-}
-
-enum firn_status firn_engine__cmd_latency_reset(struct firn_eval *x)
-{
-    firn_reply_i64(x->out, 0); /* event classes that were reset */
-    return FIRN_OK;
-}
-
-enum firn_status firn_engine__cmd_latency_histogram(struct firn_eval *x)
-{
-    firn_reply_map(x->out, 0);
     return FIRN_OK;
 }

@@ -125,6 +125,19 @@ static enum firn_status set_with_options(struct firn_eval *x)
     return FIRN_OK;
 }
 
+/* What SET does with its key depends on its options: GET reads it. */
+size_t firn_engine__keys_set(size_t argc, const struct firn_slice *argv, struct firn_key_ref *out,
+                             size_t max)
+{
+    unsigned flags = FIRN_KEY_OW | FIRN_KEY_UPDATE;
+    for (size_t i = 3; i < argc; i++)
+        if (firn_slice_ieq(argv[i], "get"))
+            flags = FIRN_KEY_RW | FIRN_KEY_ACCESS | FIRN_KEY_UPDATE;
+    if (max)
+        out[0] = (struct firn_key_ref){1, flags};
+    return 1;
+}
+
 enum firn_status firn_engine__cmd_set(struct firn_eval *x)
 {
     if (x->argc > 3)

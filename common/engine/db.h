@@ -14,6 +14,7 @@
 #include "manifest/pins.h"
 
 struct firn_db;
+struct firn_log;
 
 /* Name the node: node_id (cut to fit) and a random run_id. db->env is set. */
 void firn_db_name(struct firn_db *db, const char *node_id);
@@ -94,6 +95,7 @@ struct firn_db {
     struct firn_manifest_node *mnode; /* the role's; NULL where there is no store */
     struct firn_pins *pins;           /* the node's pin, the role's; NULL where there is no store */
     struct firn_settings *settings;
+    struct firn_log *log; /* the node's, for DEBUG LOG; may be NULL */
 
     bool writable;         /* writer */
     bool serving;          /* false: still replaying (-LOADING) */
@@ -103,6 +105,7 @@ struct firn_db {
     char node_id[64];
     char run_id[41];
     uint8_t db_id[16];
+    bool expiry_paused;   /* DEBUG SET-ACTIVE-EXPIRE 0: the writer logs no EXPIRED records */
     const char *busy_why; /* text behind -KVBUSY when admit says BUSY */
     uint64_t held_bytes;  /* memory the role holds: memtables, batches */
     /* The program's own INFO lines ("cpu", "memory"): only it can ask the system. May be NULL. */

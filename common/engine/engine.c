@@ -39,12 +39,15 @@ static void options_from(const struct firn_settings *s, struct firn_server_optio
     o->commit_timeout_ms = (unsigned)(s->commit_timeout_ns / FIRN_MS);
     o->read_timeout_ms = (unsigned)(s->read_timeout_ns / FIRN_MS);
     o->protected_mode_off = !s->protected_mode;
+    o->idle_timeout_ns = s->idle_timeout_ns;
 }
 
 enum firn_status firn_engine__settings_changed(struct firn_engine *e)
 {
     const struct firn_settings *s = e->db->settings;
     options_from(s, firn_server_options(e->server));
+    firn_server_options_changed(e->server);
+    firn_engine__slow_settings(e);
     return firn_server_set_password(e->server, s->requirepass);
 }
 
@@ -101,6 +104,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
         return st;
     }
     firn_engine__cost_reset(e);
+    firn_engine__slow_settings(e);
     e->loading = !db->serving;
     firn_server_set_loading(e->server, e->loading);
     *out = e;

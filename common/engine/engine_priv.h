@@ -15,6 +15,7 @@
 #include "engine/expirer_priv.h"
 #include "engine/feed_priv.h"
 #include "engine/group_priv.h"
+#include "engine/latency_priv.h"
 #include "engine/pubsub_priv.h"
 #include "engine/queue_priv.h"
 #include "engine/slowlog_priv.h"
@@ -42,6 +43,7 @@ enum firn_wait_kind {
     FIRN_WAIT_TURN,   /* it has worked long enough for one turn of the loop */
     FIRN_WAIT_PIN,    /* the node's pin is being made */
     FIRN_WAIT_LOG,    /* slots are on their way (KV.CHANGES) */
+    FIRN_WAIT_SLEEP,  /* DEBUG SLEEP */
     FIRN_WAIT_COMMIT, /* a manifest setting is being committed */
 };
 
@@ -107,6 +109,7 @@ struct firn_session {
     struct firn_read read;
     struct firn_range range;
     bool was_parked;
+    uint64_t busy_ns;             /* spent on its evaluations, as far as they were timed */
     bool fetching;                /* read's done() is to come */
     bool fetch_failed;            /* it came with a bad status, not yet answered */
     bool retried;                 /* a 404 was met, and it was tried again on a new view */
@@ -186,6 +189,9 @@ struct firn_engine {
     struct firn_changes_shared changes;
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
+    struct firn_latency latency;
+    uint64_t memory_peak; /* of what firn_engine__memory_used found */
+    bool time_all;        /* every command is timed, see slow.c */
     struct firn_dbsize dbsize[FIRN_DATABASES];
     struct firn_cost_base cost;
     struct firn_expirer expirer;
@@ -232,6 +238,7 @@ enum firn_command_trait {
     FIRN_TRAIT_READS = 1,   /* a write that looks at its keys */
     FIRN_TRAIT_OPTIONS = 2, /* … only when it has more than the least number of arguments */
     FIRN_TRAIT_AT = 4,      /* a read whose words choose its state: it asks for read_ready itself */
+    FIRN_TRAIT_LONG = 8,    /* can keep the loop busy for milliseconds: it is timed */
 };
 
 /* ---- session.c */
@@ -265,6 +272,8 @@ static inline firn_handler_fn firn_engine__handler(const struct firn_command *cm
 uint64_t firn_engine__now(struct firn_eval *x);
 /* Append "-ERR syntax error" / "-ERR value is not an integer or out of range"; give INVALID. */
 enum firn_status firn_engine__syntax_error(struct firn_eval *x);
+/* "-ERR unknown subcommand or wrong number of arguments for 'x'. Try CONTAINER HELP."; INVALID. */
+enum firn_status firn_engine__subcommand_error(struct firn_eval *x);
 /* argv[i] as an integer, or INVALID with the error appended. */
 enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *out) FIRN_MUST_USE;
 static inline bool firn_engine__arg_is(const struct firn_eval *x, size_t i, const char *word)
@@ -425,6 +434,18 @@ enum firn_status firn_engine__noop_i64(struct firn_eval *x, int64_t v) FIRN_MUST
 /* firn_engine__noop, then null. */
 enum firn_status firn_engine__noop_null(struct firn_eval *x) FIRN_MUST_USE;
 
+/* ---- slow.c */
+static inline bool firn_engine__is_timed(const struct firn_engine *e, const struct firn_session *s,
+                                         const struct firn_command *cmd)
+{
+    return e->time_all || s->was_parked || (cmd->id & FIRN_TRAIT_LONG);
+}
+/* A timed command has ended: it kept the loop busy for busy_ns, and was parked for waited_ns (0 =
+ * was not) from its arrival on. */
+void firn_engine__note_timed(struct firn_eval *x, uint64_t busy_ns, uint64_t waited_ns);
+/* The settings changed. */
+void firn_engine__slow_settings(struct firn_engine *e);
+
 /* ---- scratch.c */
 /* Room for a value of len bytes that begins with `old` (len ≥ old.len); the rest is not filled in.
  * Of one use at a time, good until firn_engine__scratch_done. INVALID with the error appended: such
@@ -442,6 +463,8 @@ enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_
 void firn_engine__cost_reset(struct firn_engine *e);
 
 /* ---- info.c */
+/* Bytes of memory that the parts say they hold; notes the peak. */
+uint64_t firn_engine__memory_used(struct firn_engine *e);
 enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice section,
                                    struct firn_buf *out) FIRN_MUST_USE;
 /* ---- commands_table.c */

@@ -15,6 +15,12 @@ enum firn_status firn_engine__syntax_error(struct firn_eval *x)
     return FIRN_INVALID;
 }
 
+enum firn_status firn_engine__subcommand_error(struct firn_eval *x)
+{
+    firn_command_bad_subcommand(x->out, x->argv);
+    return FIRN_INVALID;
+}
+
 enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *out)
 {
     if (firn_parse_i64(x->argv[i], out))
@@ -78,9 +84,7 @@ static void note_parked_end(struct firn_eval *x)
         e->stat.cold_bytes += r->fetched_bytes;
         firn_hist_add(&e->stat.trips, r->trips);
     }
-    if (took >= FIRN_SLOWLOG_NS)
-        firn_engine__slowlog_add(&e->slowlog, x->s->c, x->cmd, x->argc, x->argv, took,
-                                 firn_wall_ms(x->db->env));
+    firn_engine__note_timed(x, x->s->busy_ns, took);
 }
 
 /* Nothing was done: wait for the misses of the read, or for what the handler named. */
@@ -119,6 +123,8 @@ static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t ma
     }
     if (s->was_parked)
         note_parked_end(x);
+    else if (s->busy_ns)
+        firn_engine__note_timed(x, s->busy_ns, 0);
     firn_engine__session_done(s);
     firn_engine__ahead_executed(s);
     return FIRN_EXEC_DONE;
@@ -161,7 +167,10 @@ enum firn_exec firn_engine__exec(void *engine, struct firn_conn *c, const struct
         return FIRN_EXEC_PARK;
     }
     s->queue.ending = s->queue.on && firn_engine__handler(cmd) == firn_engine__cmd_exec;
+    uint64_t from = firn_engine__is_timed(e, s, cmd) ? firn_boot_ns(e->db->env) : 0;
     enum firn_status st = firn_engine__run(&x);
+    if (from)
+        s->busy_ns += firn_boot_ns(e->db->env) - from;
     enum firn_exec r = finish(&x, st, mark);
     firn_view_unref(x.held);
     return r;

@@ -70,15 +70,40 @@ static void info_clients(struct info *in)
         in->st = firn_server_info_clients(in->e->server, in->out);
 }
 
+uint64_t firn_engine__memory_used(struct firn_engine *e)
+{
+    const struct firn_lsm_stats *l = firn_lsm_stats_of(e->db->lsm);
+    uint64_t used = l->cache_bytes + l->pinned_bytes + e->db->held_bytes +
+                    firn_server_stats(e->server)->buffer_bytes + e->snapshots.bytes;
+    e->memory_peak = used > e->memory_peak ? used : e->memory_peak;
+    return used;
+}
+
+/* "name:bytes" and "name_human:1.50M". */
+static void bytes(struct info *in, const char *name, uint64_t v)
+{
+    static const char unit[] = "BKMGTPE";
+    double d = (double)v;
+    size_t u = 0;
+    for (; d >= 1024 && unit[u + 1]; u++)
+        d /= 1024;
+    number(in, name, v);
+    line(in, u ? "%s_human:%.2f%c" : "%s_human:%.0f%c", name, d, unit[u]);
+}
+
 static void info_memory(struct info *in)
 {
     const struct firn_db *db = in->e->db;
     const struct firn_lsm_stats *l = firn_lsm_stats_of(db->lsm);
     uint64_t clients = firn_server_stats(in->e->server)->buffer_bytes;
-    number(in, "used_memory",
-           l->cache_bytes + l->pinned_bytes + clients + db->held_bytes + in->e->snapshots.bytes);
+    bytes(in, "used_memory", firn_engine__memory_used(in->e));
+    bytes(in, "used_memory_peak", in->e->memory_peak);
+    number(in, "used_memory_overhead", clients + l->pinned_bytes);
+    number(in, "used_memory_dataset", l->cache_bytes + db->held_bytes);
+    number(in, "mem_clients_normal", clients);
+    line(in, "mem_clients_slaves:0");
     number(in, "firn_held_bytes", db->held_bytes);
-    number(in, "maxmemory", db->settings->memory_bytes);
+    bytes(in, "maxmemory", db->settings->memory_bytes);
     line(in, "maxmemory_policy:noeviction");
     number(in, "firn_cache_bytes", l->cache_bytes);
     number(in, "firn_pinned_bytes", l->pinned_bytes);
@@ -92,6 +117,14 @@ static void info_persistence(struct info *in)
 {
     line(in, "loading:%d", !in->e->db->serving);
     line(in, "async_loading:0");
+    number(in, "rdb_changes_since_last_save",
+           in->e->db->applied_seqno - in->e->db->durable_seqno); /* applied, not durable yet */
+    line(in, "rdb_bgsave_in_progress:0");
+    line(in, "rdb_last_bgsave_status:ok");
+    line(in, "aof_enabled:0");
+    line(in, "aof_rewrite_in_progress:0");
+    line(in, "aof_last_bgrewrite_status:ok");
+    line(in, "aof_last_write_status:ok");
     from_role(in, "persistence");
 }
 

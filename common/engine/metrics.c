@@ -11,7 +11,7 @@ static void collect_parked(struct firn_metrics_out *out, const struct firn_engin
         [FIRN_WAIT_PLACE] = "token",     [FIRN_WAIT_VIEW] = "view",
         [FIRN_WAIT_FETCH] = "fetch",     [FIRN_WAIT_TURN] = "turn",
         [FIRN_WAIT_LOG] = "log",         [FIRN_WAIT_PIN] = "pin",
-        [FIRN_WAIT_COMMIT] = "commit",
+        [FIRN_WAIT_SLEEP] = "sleep",     [FIRN_WAIT_COMMIT] = "commit",
     };
     for (int i = FIRN_WAIT_OWN; i <= FIRN_WAIT_COMMIT; i++)
         firn_metrics_counter(out, "commands_parked_total", "Times a command was parked.",

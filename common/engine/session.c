@@ -35,6 +35,7 @@ void firn_engine__session_done(struct firn_session *s)
         s->read.explain)
         firn_read_clear(&s->read); /* a memtable hit leaves nothing to clear */
     s->fetching = s->fetch_failed = s->retried = s->was_parked = false;
+    s->busy_ns = 0;
     s->reload_ticket = 0;
     s->ticket = s->behind_gate = 0;
     s->at_snapshot = 0;

@@ -38,10 +38,13 @@ static void copy_args(struct firn_slowlog_entry *en, const struct firn_command *
 
 void firn_engine__slowlog_add(struct firn_slowlog *l, const struct firn_conn *c,
                               const struct firn_command *cmd, size_t argc,
-                              const struct firn_slice *argv, uint64_t took_ns, uint64_t wall_ms)
+                              const struct firn_slice *argv, uint64_t took_ns, uint64_t wall_ms,
+                              size_t max)
 {
+    if (max == 0)
+        return;
+    firn_engine__slowlog_trim(l, (max < FIRN_SLOWLOG_ENTRIES ? max : FIRN_SLOWLOG_ENTRIES) - 1);
     struct firn_slowlog_entry *en = &l->entry[l->next_id % FIRN_SLOWLOG_ENTRIES];
-    entry_clear(en);
     struct firn_slice name = firn_conn_name(c);
     en->peer = firn_strdup(firn_conn_peer(c));
     en->name = firn_strndup(name.len ? (const char *)name.data : "", name.len);
@@ -57,8 +60,13 @@ void firn_engine__slowlog_add(struct firn_slowlog *l, const struct firn_conn *c,
 
 size_t firn_engine__slowlog_len(const struct firn_slowlog *l)
 {
-    uint64_t n = l->next_id - l->first_id;
-    return n > FIRN_SLOWLOG_ENTRIES ? FIRN_SLOWLOG_ENTRIES : (size_t)n;
+    return (size_t)(l->next_id - l->first_id);
+}
+
+void firn_engine__slowlog_trim(struct firn_slowlog *l, size_t max)
+{
+    for (; l->next_id - l->first_id > max; l->first_id++)
+        entry_clear(&l->entry[l->first_id % FIRN_SLOWLOG_ENTRIES]);
 }
 
 void firn_engine__slowlog_reply(const struct firn_slowlog *l, struct firn_reply *out, size_t count)
@@ -83,7 +91,5 @@ void firn_engine__slowlog_reply(const struct firn_slowlog *l, struct firn_reply 
 
 void firn_engine__slowlog_reset(struct firn_slowlog *l)
 {
-    for (size_t i = 0; i < FIRN_SLOWLOG_ENTRIES; i++)
-        entry_clear(&l->entry[i]);
-    l->first_id = l->next_id;
+    firn_engine__slowlog_trim(l, 0);
 }

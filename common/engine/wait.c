@@ -121,6 +121,7 @@ static bool wait_over(struct firn_engine *e, const struct firn_wait *w, bool *ro
         return db->reload_done >= w->ticket;
     case FIRN_WAIT_PIN: /* their own callbacks wake them */
     case FIRN_WAIT_LOG:
+    case FIRN_WAIT_SLEEP:
         return false;
     case FIRN_WAIT_NONE:
     case FIRN_WAIT_FETCH:

@@ -293,19 +293,30 @@ void firn_command_unknown(struct firn_reply *r, size_t argc, const struct firn_s
     firn_reply_error_slice(r, firn_slice_of(text, (size_t)head + n));
 }
 
+static void bad_sub(struct firn_reply *r, const char *what, struct firn_slice container,
+                    struct firn_slice sub)
+{
+    char upper[64];
+    size_t n = 0;
+    for (; n < container.len && n < sizeof upper - 1; n++) {
+        uint8_t c = container.data[n];
+        upper[n] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+    }
+    upper[n] = '\0';
+    firn_reply_error(r, "ERR unknown subcommand%s '%.*s'. Try %s HELP.", what,
+                     (int)(sub.len < 128 ? sub.len : 128), sub.len ? (const char *)sub.data : "",
+                     upper);
+}
+
 void firn_command_unknown_sub(struct firn_reply *r, const struct firn_command_entry *parent,
                               struct firn_slice sub)
 {
-    char upper[sizeof parent->name];
-    size_t i = 0;
-    for (; parent->name[i]; i++) {
-        char c = parent->name[i];
-        upper[i] = c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
-    }
-    upper[i] = '\0';
-    firn_reply_error(r, "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                     (int)(sub.len < 128 ? sub.len : 128), sub.len ? (const char *)sub.data : "",
-                     upper);
+    bad_sub(r, "", firn_slice_str(parent->name), sub);
+}
+
+void firn_command_bad_subcommand(struct firn_reply *r, const struct firn_slice *argv)
+{
+    bad_sub(r, " or wrong number of arguments for", argv[0], argv[1]);
 }
 
 void firn_command_bad_arity(struct firn_reply *r, const struct firn_command_entry *e)

@@ -80,8 +80,9 @@ struct firn_command {
     unsigned categories; /* enum firn_command_category */
     /* Keys, at most two specifications; unused ones are zero. */
     struct firn_key_spec keys[2];
-    /* Movable keys: fills at most max refs and returns how many keys there are, or
-     * FIRN_KEYS_INVALID. argc fulfils the arity. */
+    /* Movable keys, or (beside `keys`) fixed ones whose flags depend on the arguments: fills at
+     * most max refs and returns how many keys there are, or FIRN_KEYS_INVALID. argc fulfils the
+     * arity. */
     size_t (*getkeys)(size_t argc, const struct firn_slice *argv, struct firn_key_ref *out,
                       size_t max);
     const struct firn_command *subcommands; /* or NULL */
@@ -162,12 +163,18 @@ size_t firn_command_keys(const struct firn_command *cmd, size_t argc, const stru
 void firn_command_reply(struct firn_registry *g, struct firn_reply *r, size_t argc,
                         const struct firn_slice *argv);
 
+/* Answer HELP of a container: its subcommands with their arguments and summaries. */
+void firn_command_help(struct firn_reply *r, const struct firn_command_entry *container);
+
 /* "ERR unknown command 'x', with args beginning with: 'a' 'b' " and the like, as Redis words them.
  */
 void firn_command_unknown(struct firn_reply *r, size_t argc, const struct firn_slice *argv);
 void firn_command_unknown_sub(struct firn_reply *r, const struct firn_command_entry *parent,
                               struct firn_slice sub);
 void firn_command_bad_arity(struct firn_reply *r, const struct firn_command_entry *e);
+/* "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.": of a
+ * subcommand that takes fewer arguments than argv has; argv[0] and argv[1] are there. */
+void firn_command_bad_subcommand(struct firn_reply *r, const struct firn_slice *argv);
 
 /* Error replies counted by their first word, for INFO errorstats. At most 64 words; further ones
  * count under "ERRORSTATS_OVERFLOW". Zero-initialised is valid. */

@@ -4,10 +4,12 @@
 
 #include "base/assert.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NODES_MAX 96
 #define DEPTH_MAX 8
+#define HELP_LINE_MAX 512
 #define NONE 0 /* node 0 is the root: nobody's child or sibling */
 
 enum node_kind { NODE_WORD, NODE_TOKEN, NODE_ONEOF, NODE_BLOCK };
@@ -390,4 +392,56 @@ void firn_command__docs(struct firn_registry *g, struct firn_reply *r, size_t ar
         if (e)
             reply_doc(g, r, e);
     }
+}
+
+/* --- HELP */
+
+/* The arguments for people: without types (":i") and the names of groups ("range="). */
+static size_t plain_arguments(const char *args, char *out, size_t max)
+{
+    size_t n = 0, word = 0;
+    for (const char *p = args; *p && n + 1 < max; p++) {
+        if (*p == ':') {
+            p += p[1] != '\0';
+        } else if (*p == '=') {
+            n = word;
+        } else {
+            out[n++] = *p;
+            word = is_delimiter(*p) ? n : word;
+        }
+    }
+    return n;
+}
+
+static void help_of(struct firn_reply *r, const struct firn_command *cmd)
+{
+    char line[HELP_LINE_MAX] = "";
+    size_t n = 0;
+    for (const char *p = cmd->name; *p && n < sizeof line - 2; p++)
+        line[n++] = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+    if (cmd->args) {
+        line[n++] = ' ';
+        n += plain_arguments(cmd->args, line + n, sizeof line - n);
+    }
+    line[n] = '\0';
+    firn_reply_simple(r, line);
+    (void)snprintf(line, sizeof line, "    %s.", cmd->summary);
+    firn_reply_simple(r, line);
+}
+
+void firn_command_help(struct firn_reply *r, const struct firn_command_entry *container)
+{
+    const struct firn_command *cmd = container->cmd;
+    char line[HELP_LINE_MAX], upper[sizeof container->name];
+    size_t n = strlen(container->name);
+    for (size_t i = 0; i <= n; i++) {
+        char c = container->name[i];
+        upper[i] = c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+    }
+    (void)snprintf(line, sizeof line,
+                   "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", upper);
+    firn_reply_array(r, 1 + 2 * cmd->nsubcommands);
+    firn_reply_simple(r, line);
+    for (size_t i = 0; i < cmd->nsubcommands; i++)
+        help_of(r, &cmd->subcommands[i]);
 }

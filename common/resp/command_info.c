@@ -75,6 +75,11 @@ static void reply_flags(struct firn_reply *r, unsigned flags, const struct flag_
     }
 }
 
+static bool has_movable_keys(const struct firn_command *cmd)
+{
+    return cmd->getkeys && !cmd->keys[0].first;
+}
+
 static void reply_command_flags(struct firn_reply *r, const struct firn_command *cmd)
 {
     static const struct flag_name names[] = {
@@ -95,7 +100,7 @@ static void reply_command_flags(struct firn_reply *r, const struct firn_command 
         {FIRN_CMD_MOVABLE_KEYS, "movablekeys"},
         {FIRN_CMD_ALLOW_BUSY, "allow_busy"},
     };
-    unsigned flags = cmd->flags | (cmd->getkeys ? FIRN_CMD_MOVABLE_KEYS : 0);
+    unsigned flags = cmd->flags | (has_movable_keys(cmd) ? FIRN_CMD_MOVABLE_KEYS : 0);
     reply_flags(r, flags, names, sizeof names / sizeof names[0]);
 }
 
@@ -194,10 +199,10 @@ static void reply_key_specs(struct firn_reply *r, const struct firn_command *cmd
     size_t n = 0;
     while (n < 2 && cmd->keys[n].first)
         n++;
-    firn_reply_set(r, n + (cmd->getkeys != NULL));
+    firn_reply_set(r, n + has_movable_keys(cmd));
     for (size_t i = 0; i < n; i++)
         reply_key_spec(r, &cmd->keys[i]);
-    if (cmd->getkeys)
+    if (has_movable_keys(cmd))
         reply_unknown_key_spec(r);
 }
 
@@ -348,36 +353,6 @@ static void command_getkeys(struct firn_registry *g, struct firn_reply *r, size_
     firn_free(refs);
 }
 
-static void command_help(struct firn_reply *r)
-{
-    static const char *const lines[] = {
-        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "(no subcommand)",
-        "    Return details about all commands.",
-        "COUNT",
-        "    Return the total number of commands in this server.",
-        "LIST",
-        "    Return a list of all commands in this server.",
-        "INFO [<command-name> ...]",
-        "    Return details about multiple commands.",
-        "    If no command names are given, details for all commands are returned.",
-        "DOCS [<command-name> ...]",
-        "    Return documentation details about multiple commands.",
-        "    If no command names are given, documentation details for all",
-        "    commands are returned.",
-        "GETKEYS <full-command>",
-        "    Return the keys from a full command.",
-        "GETKEYSANDFLAGS <full-command>",
-        "    Return the keys and the access flags from a full command.",
-        "HELP",
-        "    Prints this help.",
-    };
-    size_t n = sizeof lines / sizeof lines[0];
-    firn_reply_array(r, n);
-    for (size_t i = 0; i < n; i++)
-        firn_reply_simple(r, lines[i]);
-}
-
 void firn_command_reply(struct firn_registry *g, struct firn_reply *r, size_t argc,
                         const struct firn_slice *argv)
 {
@@ -394,5 +369,5 @@ void firn_command_reply(struct firn_registry *g, struct firn_reply *r, size_t ar
     else if (firn_slice_ieq(argv[1], "getkeysandflags"))
         command_getkeys(g, r, argc, argv, true);
     else
-        command_help(r);
+        firn_command_help(r, firn_registry_find(g, argv[0]));
 }

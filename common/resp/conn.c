@@ -14,6 +14,14 @@
 
 /* --- life */
 
+void firn_conn__set_limits(struct firn_conn *c)
+{
+    const struct firn_server_options *o = &c->srv->opt;
+    /* Room for a command of the largest size behind the rest of what was read before it. */
+    c->query.max = o->query_bytes_max + PARKED_QUERY_BYTES * 2;
+    c->out.buf.max = o->output_bytes_max;
+}
+
 struct firn_conn *firn_conn__create(struct firn_server *s, struct firn_sock *sock, const char *peer,
                                     const char *local)
 {
@@ -28,9 +36,8 @@ struct firn_conn *firn_conn__create(struct firn_server *s, struct firn_sock *soc
     c->srv = s;
     c->sock = sock;
     c->id = s->next_id++;
-    /* Room for a command of the largest size behind the rest of what was read before it. */
-    firn_buf_init(&c->query, s->opt.query_bytes_max + PARKED_QUERY_BYTES * 2);
-    firn_reply_init(&c->out, s->opt.output_bytes_max, 2);
+    c->out.resp = 2;
+    firn_conn__set_limits(c);
     c->out.stats = &s->errors;
     c->authenticated = !s->requirepass;
     c->reading = true;
@@ -513,6 +520,11 @@ struct firn_slice firn_conn_name(const struct firn_conn *c)
 const char *firn_conn_peer(const struct firn_conn *c)
 {
     return c->peer;
+}
+
+bool firn_conn_is_local(const struct firn_conn *c)
+{
+    return c->loopback;
 }
 
 uint64_t firn_conn_arrival_ns(const struct firn_conn *c)

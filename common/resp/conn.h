@@ -81,6 +81,7 @@ uint8_t firn_conn_resp(const struct firn_conn *c); /* 2 or 3 */
 bool firn_conn_authenticated(const struct firn_conn *c);
 struct firn_slice firn_conn_name(const struct firn_conn *c);
 const char *firn_conn_peer(const struct firn_conn *c); /* "ip:port" */
+bool firn_conn_is_local(const struct firn_conn *c);    /* it comes from this machine */
 /* When the command being executed (or parked) was first parsed, boot clock; read once per turn of
  * reading. Re-execution keeps it. */
 uint64_t firn_conn_arrival_ns(const struct firn_conn *c);

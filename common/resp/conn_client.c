@@ -244,11 +244,11 @@ static void client_kill(struct firn_conn *c, size_t argc, const struct firn_slic
             firn_reply_error(&c->out, "ERR No such client");
         return;
     }
-    if (argc % 2) {
-        firn_reply_error(&c->out, "ERR syntax error");
-        return;
-    }
     for (size_t i = 2; i < argc; i += 2) {
+        if (i + 1 == argc) {
+            firn_reply_error(&c->out, "ERR syntax error");
+            return;
+        }
         if (!kill_option(c, argv[i], argv[i + 1], &f))
             return;
     }
@@ -364,7 +364,7 @@ static void client_pause(struct firn_conn *c, size_t argc, const struct firn_sli
     int64_t ms;
     bool all = argc == 3 || firn_slice_ieq(argv[3], "all");
     if (argc > 4) {
-        firn_reply_error(&c->out, "ERR syntax error");
+        firn_command_bad_subcommand(&c->out, argv);
     } else if (!all && !firn_slice_ieq(argv[3], "write")) {
         firn_reply_error(&c->out, "ERR CLIENT PAUSE mode must be WRITE or ALL");
     } else if (!firn_parse_i64(argv[2], &ms)) {
@@ -412,65 +412,7 @@ static void client_trackinginfo(struct firn_conn *c, size_t argc, const struct f
 static void client_help(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
 {
     (void)argc;
-    (void)argv;
-    static const char *const lines[] = {
-        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "CAPA <option> [options...]",
-        "    The client claims its some capability options. Options are:",
-        "    * REDIRECT",
-        "      The client can handle redirection during primary and replica failover.",
-        "GETREDIR",
-        "    Return the client ID we are redirecting to when tracking is enabled.",
-        "GETNAME",
-        "    Return the name of the current connection.",
-        "ID",
-        "    Return the ID of the current connection.",
-        "INFO",
-        "    Return information about the current client connection.",
-        "KILL <ip:port>",
-        "    Kill connection made from <ip:port>.",
-        "KILL <option> <value> [<option> <value> [...]]",
-        "    Kill connections. Options are:",
-        "    * ADDR <ip:port>",
-        "      Kill connections made from the specified address",
-        "    * LADDR <ip:port>",
-        "      Kill connections made to specified local address",
-        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-        "      Kill connections by type.",
-        "    * USER <username>",
-        "      Kill connections authenticated by <username>.",
-        "    * SKIPME (YES|NO)",
-        "      Skip killing current connection (default: yes).",
-        "    * ID <client-id>",
-        "      Kill connections by client id.",
-        "    * MAXAGE <maxage>",
-        "      Kill connections older than the specified age.",
-        "LIST [options ...]",
-        "    Return information about client connections. Options:",
-        "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-        "      Return clients of specified type.",
-        "UNPAUSE",
-        "    Stop the current client pause, resuming traffic.",
-        "PAUSE <timeout> [WRITE|ALL]",
-        "    Suspend all, or just write, clients for <timeout> milliseconds.",
-        "REPLY (ON|OFF|SKIP)",
-        "    Control the replies sent to the current connection.",
-        "SETNAME <name>",
-        "    Assign the name <name> to the current connection.",
-        "SETINFO <option> <value>",
-        "    Set client meta attr. Options are:",
-        "    * LIB-NAME: the client lib name.",
-        "    * LIB-VER: the client lib version.",
-        "TRACKINGINFO",
-        "    Report tracking status for the current connection.",
-        "NO-EVICT (ON|OFF)",
-        "    Protect current client connection from eviction.",
-        "NO-TOUCH (ON|OFF)",
-        "    Will not touch LRU/LFU stats when this mode is on.",
-        "HELP",
-        "    Prints this help.",
-    };
-    firn_conn__help(&c->out, lines, sizeof lines / sizeof lines[0]);
+    firn_command_help(&c->out, firn_registry_find(c->srv->registry, argv[0]));
 }
 
 /* --- the table */

@@ -32,13 +32,6 @@ bool firn_conn__set_name(struct firn_conn *c, struct firn_slice name)
     return true;
 }
 
-void firn_conn__help(struct firn_reply *r, const char *const *lines, size_t n)
-{
-    firn_reply_array(r, n);
-    for (size_t i = 0; i < n; i++)
-        firn_reply_simple(r, lines[i]);
-}
-
 /* Equal? Takes the same time wherever the first difference is. */
 static bool same_secret(struct firn_slice given, struct firn_slice secret)
 {
@@ -235,9 +228,9 @@ static const struct firn_command command_commands[] = {
     COMMAND_SUB("count", 2, "2.8.13", "Returns a count of commands", NULL),
     COMMAND_SUB("docs", -2, "7.0.0", "Returns documentary information about commands",
                 "[command-name ...]"),
-    COMMAND_SUB("getkeys", -3, "2.8.13", "Extracts the key names from an arbitrary command",
+    COMMAND_SUB("getkeys", -4, "2.8.13", "Extracts the key names from an arbitrary command",
                 "command [arg ...]"),
-    COMMAND_SUB("getkeysandflags", -3, "7.0.0",
+    COMMAND_SUB("getkeysandflags", -4, "7.0.0",
                 "Extracts the key names and access flags for an arbitrary command",
                 "command [arg ...]"),
     COMMAND_SUB("help", 2, "5.0.0", "Returns helpful text about the different subcommands", NULL),

@@ -76,6 +76,7 @@ struct firn_conn {
     enum firn_conn_closing closing;
     uint8_t db;
     bool authenticated;
+    bool loopback; /* it comes from this machine */
     bool in_exec;
     bool parked;     /* the command at query_at waits for firn_conn_resume */
     bool paused;     /* it is parked by CLIENT PAUSE */
@@ -142,6 +143,8 @@ struct firn_server {
 /* A new connection on sock; NULL when memory is short. */
 struct firn_conn *firn_conn__create(struct firn_server *s, struct firn_sock *sock, const char *peer,
                                     const char *local);
+/* Bounds of its buffers, from the server's options. */
+void firn_conn__set_limits(struct firn_conn *c);
 /* Gone at once. Only from the end of the turn or when the server is freed. */
 void firn_conn__destroy(struct firn_conn *c);
 /* The socket's callbacks. */
@@ -200,6 +203,5 @@ extern const size_t firn_conn__ncommands;
 extern const struct firn_command firn_conn__client_commands[FIRN_CLIENT_COMMANDS];
 /* CLIENT SETNAME's work: false and an error reply when the name is not fit. */
 bool firn_conn__set_name(struct firn_conn *c, struct firn_slice name);
-void firn_conn__help(struct firn_reply *r, const char *const *lines, size_t n);
 
 #endif

@@ -112,6 +112,7 @@ static enum firn_status on_accept(void *arg, struct firn_sock *sock, const char 
         say(s, sock, "-ERR out of memory\r\n");
         return FIRN_LIMIT;
     }
+    c->loopback = loopback;
     *user = (struct firn_sock_user){firn_conn__data, firn_conn__writable, firn_conn__closed, c};
     firn_conn__settle(c);
     if (!firn_timer_running(&s->clock_timer))
@@ -481,6 +482,22 @@ enum firn_status firn_server_set_password(struct firn_server *s, const char *pas
     return FIRN_OK;
 }
 
+static void set_limits(struct firn_server *s)
+{
+    s->limits = (struct firn_parse_limits){.args_max = s->opt.args_max,
+                                           .bulk_max = s->opt.query_bytes_max,
+                                           .command_max = s->opt.query_bytes_max,
+                                           .authenticated = true};
+}
+
+void firn_server_options_changed(struct firn_server *s)
+{
+    set_defaults(&s->opt);
+    set_limits(s);
+    FIRN_LIST_EACH(it, nx, &s->conns)
+    firn_conn__set_limits(FIRN_CONTAINER(it, struct firn_conn, link));
+}
+
 static enum firn_status copy_options(struct firn_server *s, const struct firn_server_options *o)
 {
     s->opt = *o;
@@ -491,10 +508,7 @@ static enum firn_status copy_options(struct firn_server *s, const struct firn_se
         return FIRN_LIMIT;
     s->opt.redis_version = s->redis_version;
     s->opt.mode = s->mode;
-    s->limits = (struct firn_parse_limits){.args_max = s->opt.args_max,
-                                           .bulk_max = s->opt.query_bytes_max,
-                                           .command_max = s->opt.query_bytes_max,
-                                           .authenticated = true};
+    set_limits(s);
     return firn_server_set_password(s, o->requirepass);
 }
 

@@ -136,8 +136,10 @@ void firn_server_set_loading(struct firn_server *s, bool loading);
 /* NULL or "": none. Open connections keep their authentication (as Redis). */
 enum firn_status firn_server_set_password(struct firn_server *s,
                                           const char *password) FIRN_MUST_USE;
-/* Numbers of the options may be changed while it runs (not strings). */
+/* Numbers of the options may be changed while it runs (not strings); then say so. */
 struct firn_server_options *firn_server_options(struct firn_server *s);
+/* They were: limits of open connections follow. */
+void firn_server_options_changed(struct firn_server *s);
 
 const struct firn_server_stats *firn_server_stats(struct firn_server *s);
 struct firn_error_stats *firn_server_errors(struct firn_server *s);

@@ -62,6 +62,7 @@ static int end(void **state)
 static void cold_read_parks_and_takes_two_trips(void **state)
 {
     (void)state;
+    CALL(c, "CONFIG SET slowlog-waited-longer-than 1ms", "+OK\r\n");
     client_send(c, "GET key:0007");
     CALL(c, "PING", "");
     firn_fake_run_for(v.w, 2 * LATENCY + FIRN_MS);
