@@ -148,7 +148,6 @@ FIRN_HANDLER(pubsub_shardchannels);
 FIRN_HANDLER(pubsub_numsub);
 FIRN_HANDLER(pubsub_shardnumsub);
 FIRN_HANDLER(pubsub_numpat);
-FIRN_HANDLER(pubsub_help);
 /* cmd_config.c */
 FIRN_HANDLER(config_get);
 FIRN_HANDLER(config_set);

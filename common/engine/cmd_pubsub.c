@@ -194,28 +194,3 @@ enum firn_status firn_engine__cmd_pubsub_numpat(struct firn_eval *x)
     firn_reply_i64(x->out, (int64_t)x->e->pubsub.n[FIRN_TOPIC_PATTERN]);
     return FIRN_OK;
 }
-
-enum firn_status firn_engine__cmd_pubsub_help(struct firn_eval *x)
-{
-    static const char *const lines[] = {
-        "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "CHANNELS [<pattern>]",
-        "    Return the currently active channels matching a <pattern> (default: '*').",
-        "NUMPAT",
-        "    Return number of subscriptions to patterns.",
-        "NUMSUB [<channel> ...]",
-        "    Return the number of subscribers for the specified channels, excluding",
-        "    pattern subscriptions(default: no channels).",
-        "SHARDCHANNELS [<pattern>]",
-        "    Return the currently active shard level channels matching a <pattern> (default: '*').",
-        "SHARDNUMSUB [<shardchannel> ...]",
-        "    Return the number of subscribers for the specified shard level channel(s)",
-        "HELP",
-        "    Prints this help.",
-    };
-    size_t n = sizeof lines / sizeof *lines;
-    firn_reply_array(x->out, n);
-    for (size_t i = 0; i < n; i++)
-        firn_reply_simple(x->out, lines[i]);
-    return FIRN_OK;
-}

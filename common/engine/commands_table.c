@@ -164,7 +164,7 @@ static const struct firn_command pubsub_commands[] = {
                "matching", "[pattern:p]", pubsub_channels),
     {.name = "help", .arity = 2, .flags = FIRN_CMD_LOADING | FIRN_CMD_STALE, .group = "pubsub",
      .since = "6.2.0", .summary = "Shows helpful text about the different subcommands",
-     .complexity = "O(1)", FN(pubsub_help)},
+     .complexity = "O(1)", FN(help)},
     PUBSUB_SUB("numpat", 2, "2.8.0", "Returns how many patterns have subscribers on this node",
                "O(1)", NULL, pubsub_numpat),
     PUBSUB_SUB("numsub", -2, "2.8.0", "Counts the subscribers of channels on this node",
