@@ -16,25 +16,25 @@ static struct firn_memtable *new_memtable(void)
     return m;
 }
 
-/* A store with one table of key:0000 … and a node that has read nothing of it yet. */
-static int begin(void **state)
+/* A store with one table of key:0000 …, their values padded to so many bytes, and a node that has
+ * read nothing of it yet. */
+static int begin_with(const struct firn_lsm_options *lsm, size_t padded)
 {
-    (void)state;
     vfix_open(&v,
               &(struct firn_fake_options){
                   .seed = 5, .latency_min_ns = LATENCY, .latency_max_ns = LATENCY},
-              &(struct firn_lsm_options){.cache_bytes = 4 << 20, .fetch_bytes_max = 4 << 20});
+              lsm);
     vfix_partitions(&v, NULL, 0);
     firn_fake_run_for(v.w, 10 * FIRN_SEC);
     struct firn_memtable *m = new_memtable();
     firn_memtable_place(m, (struct firn_place){1, 0});
     for (unsigned i = 0; i < KEYS; i++) {
-        char key[32], value[100];
+        char key[32], value[4096];
         int n = snprintf(key, sizeof key, "%ckey:%04u", FIRN_NS_DB0, i);
         memset(value, 'v', sizeof value);
-        int digits = snprintf(value, sizeof value, "%u", i);
+        size_t digits = (size_t)snprintf(value, sizeof value, "%u", i);
         struct firn_entry e = {.key = firn_slice_of(key, (size_t)n),
-                               .value = firn_slice_of(value, (size_t)digits),
+                               .value = firn_slice_of(value, digits > padded ? digits : padded),
                                .seqno = i + 1,
                                .kind = FIRN_RECORD_PUT};
         assert_int_equal(firn_memtable_add(m, &e), FIRN_OK);
@@ -47,6 +47,23 @@ static int begin(void **state)
     fixture_serve(&f, v.env, v.lsm, mem, vfix_view(&v, &mem, 1), true);
     c = fixture_connect(&f);
     return 0;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return begin_with(
+        &(struct firn_lsm_options){.cache_bytes = 4 << 20, .fetch_bytes_max = 4 << 20}, 0);
+}
+
+/* The table is many times the cache. */
+static int begin_small_cache(void **state)
+{
+    (void)state;
+    return begin_with(&(struct firn_lsm_options){.cache_bytes = 128 << 10,
+                                                 .fetch_bytes_max = 1 << 20,
+                                                 .readahead_bytes = 32 << 10},
+                      4000);
 }
 
 static int end(void **state)
@@ -170,6 +187,21 @@ static void walks_in_transactions_make_progress(void **state)
            "$9\r\nkey:0000a\r\n$1\r\nx\r\n$8\r\nkey:0301\r\n$3\r\n301\r\n*10\r\n");
 }
 
+/* What a transaction has fetched stays for its next pass, or a walk over more than the cache holds
+ * would never get to its end. */
+static void walks_in_transactions_end_with_a_small_cache(void **state)
+{
+    (void)state;
+    client_send(c, "MULTI");
+    client_send(c, "KV.RANGE '' '' LIMIT 1000 BYTES 10000000");
+    client_send(c, "KV.COUNT '' ''");
+    EXPECT_START(c, "+OK");
+    client_send(c, "EXEC");
+    firn_fake_run_for(v.w, 140 * LATENCY);
+    EXPECT_START(c, "*2\r\n*2\r\n$-1\r\n*800\r\n");
+    assert_int_equal(firn_lsm_stats_of(v.lsm)->pinned_bytes, 0);
+}
+
 static void delete_tables(void)
 {
     const char *name;
@@ -269,6 +301,8 @@ int main(void)
         TEST(walks_go_on_over_parks),
         TEST(transactions_are_evaluated_anew_as_a_whole),
         TEST(walks_in_transactions_make_progress),
+        cmocka_unit_test_setup_teardown(walks_in_transactions_end_with_a_small_cache,
+                                        begin_small_cache, end),
         TEST(missing_object_is_looked_for_in_a_new_view),
         TEST(missing_object_that_is_still_named_is_damage),
         TEST(unreachable_store_ends_in_time),

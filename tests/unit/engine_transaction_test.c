@@ -337,6 +337,8 @@ static void watch_matrix(void **state)
         {"SET k 1", "WATCH k", "KV.DELRANGE a k", false},
         {"DEL k", "WATCH k", "FLUSHALL", false},
         {"DEL k", "WATCH k", "DEL k", false},
+        {"DEL k", "WATCH k", "KV.BATCH 1 2 DEL k", false},
+        {"SET k 1", "WATCH k", "KV.BATCH 1 2 DEL k", true},
         {"DEL k", "WATCH k", "SET k 1", true},
         {"SET k 1 PX 1", "WATCH k", "GET k", true}, /* it expires before EXEC */
     };
