@@ -110,17 +110,21 @@ class Transaction:
         else:
             self.count("aborted" if isinstance(f, Error) else "watch failed")
 
-    def interfere(self, p):
+    def interfere(self, p, watched=()):
         r = self.stream.r
         while r.random() < p:
-            self.other.same(self.command())
+            words = self.command()
+            if watched and r.random() < 0.3:
+                words = r.choice([[b"APPEND"], [b"DEL"], [b"PERSIST"], [b"EXPIRE"]])
+                words = words + [r.choice(watched)] + {b"APPEND": [b"x"], b"EXPIRE": [b"1000"]}.get(words[0], [])
+            self.other.same(words)
 
     def round(self):
         r = self.stream.r
-        watched = r.random() < 0.6
+        watched = self.stream.keys(3) if r.random() < 0.6 else []
         if watched:
-            self.mine.same([b"WATCH"] + self.stream.keys(3))
-            self.interfere(0.6)
+            self.mine.same([b"WATCH"] + watched)
+            self.interfere(0.6, watched)
             if r.random() < 0.1:
                 self.mine.same(self.command())
             if r.random() < 0.05:
@@ -128,7 +132,7 @@ class Transaction:
         self.mine.same([b"MULTI"] + self.stream.maybe(0.02, b"x"))
         queued = self.queue_some()
         if watched:
-            self.interfere(0.6)
+            self.interfere(0.6, watched)
         if r.random() < 0.06:
             self.mine.same([r.choice([b"DISCARD", b"RESET"])])
             self.count("given up")
