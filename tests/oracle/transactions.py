@@ -88,6 +88,8 @@ class Transaction:
             reply = self.mine.same(words)
             if reply == ("+", b"QUEUED"):
                 queued.append(words)
+            elif words == [b"MULTI"] and reply == ("+", b"OK"):
+                queued = []  # RESET or DISCARD had ended the one before
         return queued
 
     def about_connection(self):
