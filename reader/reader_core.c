@@ -88,6 +88,9 @@ static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, st
     enum firn_status s = firn_settings_from_manifest(r->settings, m->pb->settings);
     if (s != FIRN_OK)
         return s;
+    s = firn_db_divide_memory(&r->db, err);
+    if (s != FIRN_OK)
+        return s;
     memcpy(r->db.db_id, m->db.byte, FIRN_ID_BYTES);
     firn_store_set_dialect(r->db.store, &dialect);
     struct firn_pins_options po = {.db = m->db, .ttl_ns = r->settings->pin_ttl_ns};
@@ -180,6 +183,7 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     r->user = *user;
     r->db.host_info = user->host_info;
     r->db.host_arg = user->arg;
+    firn_db_budget_init(&r->db, &r->budget);
     firn_db_name(&r->db, settings->node_id);
     r->end_defer.fn = tell_end;
     r->end_defer.arg = r;
@@ -190,10 +194,7 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     firn_reader__tail_init(r);
     firn_reader__report_init(r);
     struct firn_manifest_options mo = {.interval_ns = settings->manifest_interval_ns};
-    struct firn_lsm_options lo = {
-        .cache_bytes = settings->memory_bytes / 2,
-        .fetch_bytes_max = settings->memory_bytes / 8,
-    };
+    struct firn_lsm_options lo = {.cache_bytes = r->budget.total, .budget = &r->budget};
     enum firn_status s = firn_manifest_node_create(env, store, &mo, &r->mnode);
     if (s == FIRN_OK)
         s = firn_lsm_create(env, store, &lo, &r->db.lsm);

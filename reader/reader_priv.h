@@ -36,7 +36,8 @@ struct firn_reader {
     uint64_t view_asked_ns;
     struct firn_tail *tail;
     struct firn_memory memory;
-    bool view_behind; /* the active memtable is not in the view yet */
+    struct firn_budget budget; /* of the node's memory */
+    bool view_behind;          /* the active memtable is not in the view yet */
     struct firn_engine *engine;
     uint16_t port;
     struct firn_place want; /* furthest place that somebody waits for */

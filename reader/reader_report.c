@@ -73,8 +73,7 @@ static void collect(struct firn_metrics_out *out, void *arg)
     }
     firn_metrics_gauge(out, "l0_tables", "Tables in L0.",
                        r->db.view ? (double)firn_view_l0_tables(r->db.view) : 0, NULL);
-    firn_metrics_gauge(out, "memory_part_bytes", "Memory by part.",
-                       (double)firn_memory_bytes(&r->memory), "part", "memtables", NULL);
+    firn_budget_collect(out, &r->budget);
     firn_metrics_counter(out, "views_total", "Views taken.", r->views_taken, NULL);
 }
 

@@ -33,7 +33,7 @@ static enum firn_status install(struct firn_reader *r, const struct firn_memory 
                                 struct firn_manifest *m, struct firn_err *err)
 {
     struct firn_view *v;
-    enum firn_status s = firn_memory_view(memory, r->db.lsm, m, &v, err);
+    enum firn_status s = firn_memory_view(memory, 0, r->db.lsm, m, &v, err);
     if (s != FIRN_OK) {
         firn_log_event(&r->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
                        firn_status_name(s), err->text);
@@ -70,7 +70,7 @@ static enum firn_status install(struct firn_reader *r, const struct firn_memory 
 static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, struct firn_err *err)
 {
     struct firn_memory fresh;
-    enum firn_status s = firn_memory_init(&fresh, m->floor);
+    enum firn_status s = firn_memory_init(&fresh, m->floor, NULL);
     if (s != FIRN_OK)
         return firn_fail(err, s, "no memory for a memtable");
     s = install(r, &fresh, m, err);
@@ -78,8 +78,7 @@ static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, str
         firn_memory_deinit(&fresh);
         return s;
     }
-    firn_memory_deinit(&r->memory);
-    r->memory = fresh;
+    firn_memory_replace(&r->memory, &fresh);
     r->reloads++;
     r->db.durable_place = m->floor;
     r->db.durable_seqno = m->pb->seqno_at_floor;
@@ -117,7 +116,7 @@ static enum firn_status see_manifest(struct firn_reader *r, struct firn_manifest
     enum firn_status s = install(r, &r->memory, m, err);
     /* Only now: an older view, and another one of its manifest, need what lies below. */
     if (s == FIRN_OK)
-        firn_memory_drop_below(&r->memory, m->floor);
+        firn_memory_flushed(&r->memory, m->floor, 0);
     return s;
 }
 
@@ -146,7 +145,8 @@ static bool memory_full(const struct firn_reader *r)
 {
     uint64_t slots, bytes;
     above_floor(r, &slots, &bytes);
-    return slots >= 2 * r->settings->wal_slots_max || bytes >= r->settings->unflushed_bytes_max;
+    return slots >= 2 * r->settings->wal_slots_max || bytes >= r->settings->unflushed_bytes_max ||
+           firn_budget_full(&r->budget, FIRN_BUDGET_MEMTABLES);
 }
 
 static bool memory_long(const struct firn_reader *r)
@@ -263,7 +263,6 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
     db->durable_seqno = batch->batch->first_seqno + batch->batch->count - 1;
     db->applied_seqno = db->durable_seqno;
     db->durable_place = (struct firn_place){batch->place.epoch, batch->place.slot + 1};
-    db->held_bytes = firn_memory_bytes(&r->memory);
     if (batch->batch->log_time_ms > db->log_time_ms)
         db->log_time_ms = batch->batch->log_time_ms;
     r->run_slots++;
@@ -360,7 +359,9 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
         .db = m->db,
         .at = m->floor,
         .batch_raw_max = m->pb->settings->batch_bytes_max,
-        .ahead_bytes_max = m->pb->settings->unflushed_bytes_max / AHEAD_SHARE,
+        .ahead_bytes_max = firn_budget_cap(&r->budget, FIRN_BUDGET_BATCHES, 2,
+                                           m->pb->settings->unflushed_bytes_max / AHEAD_SHARE),
+        .budget = &r->budget,
         .wal_grace_ns = m->pb->settings->wal_grace_ms * FIRN_MS,
         .strict = r->settings->probe == FIRN_PROBE_STRICT,
     };
@@ -373,7 +374,7 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
         .failed = tail_failed,
         .arg = r,
     };
-    enum firn_status s = firn_memory_init(&r->memory, m->floor);
+    enum firn_status s = firn_memory_init(&r->memory, m->floor, &r->budget);
     if (s == FIRN_OK)
         s = firn_tail_create(r->db.env, r->db.store, r->mnode, &o, &u, &r->tail);
     if (s == FIRN_OK)

@@ -251,7 +251,7 @@ enum firn_status firn_writer__replay(struct firn_writer *w, const struct firn_ba
         w->newest_log_time_ms = batch->log_time_ms;
     w->db.durable_seqno = last;
     const struct firn_memtable *active = firn_memory_active(&w->memory)->table;
-    bool full = firn_memtable_bytes(active) >= w->settings->memtable_bytes ||
+    bool full = firn_memtable_bytes(active) >= firn_writer__memtable_bytes(w) ||
                 firn_memtable_tombs(active, NULL) >= FIRN_MEMTABLE_TOMBS_MAX;
     /* The last part takes what is left, however small this node's memtables are to be. */
     return full && w->memory.parts < FIRN_MEMORY_PARTS_MAX - 1 ? firn_memory_rotate(&w->memory)
@@ -287,7 +287,7 @@ static enum firn_status replay_from(struct firn_writer *w, struct firn_place *at
     *at = w->manifest->floor;
     w->db.durable_seqno = pb->seqno_at_floor;
     firn_memory_deinit(&w->memory);
-    return firn_memory_init(&w->memory, *at);
+    return firn_memory_init(&w->memory, *at, &w->budget);
 }
 
 static void claimed(struct firn_intent *it)
@@ -321,7 +321,9 @@ static void claimed(struct firn_intent *it)
         .process_nonce = w->process_nonce,
         .epoch = w->epoch,
         .batch_raw_max = pb->settings->batch_bytes_max,
-        .ahead_bytes_max = pb->settings->unflushed_bytes_max / 4,
+        .ahead_bytes_max = firn_budget_cap(&w->budget, FIRN_BUDGET_BATCHES, 2,
+                                           pb->settings->unflushed_bytes_max / 4),
+        .budget = &w->budget,
     };
     struct firn_takeover_user u = {.apply = replay, .sealed = sealed, .done = taken_over, .arg = w};
     enum firn_status s = replay_from(w, &o.from);
@@ -360,6 +362,8 @@ enum firn_status firn_writer__open_database(struct firn_writer *w, const struct 
 {
     enum firn_status s = firn_settings_from_manifest(w->settings, m->pb->settings);
     memcpy(w->db.db_id, m->db.byte, FIRN_ID_BYTES);
+    if (s == FIRN_OK)
+        s = firn_db_divide_memory(&w->db, err);
     if (s == FIRN_OK && !clock_agrees(w, err))
         s = FIRN_INVALID;
     if (s == FIRN_OK)
@@ -406,6 +410,15 @@ static void opened(struct firn_manifest_create *c)
     firn_writer__claim(w, NULL);
 }
 
+/* Where nobody asked for an unflushed-bytes-max, a new database gets one that this node can hold.
+ */
+static void fit_unflushed(struct firn_writer *w)
+{
+    uint64_t fit = firn_db_unflushed_fit(&w->db);
+    if (fit && firn_conf_origin_of(w->settings, "unflushed-bytes-max") == FIRN_CONF_DEFAULT)
+        w->new_settings.unflushed_bytes_max = fit;
+}
+
 static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *d,
                    const struct firn_err *err)
 {
@@ -430,6 +443,7 @@ static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *
     }
     firn_manifest_set_name_rate(w->mnode, d->name_writes_per_sec);
     firn_settings_to_manifest(w->settings, &w->new_settings);
+    fit_unflushed(w);
     firn_dialect_to_manifest(d, &w->new_dialect);
     if (w->settings->standby) {
         firn_writer__standby_start(w);
@@ -555,6 +569,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->user = *user;
     w->db.host_info = user->host_info;
     w->db.host_arg = user->arg;
+    firn_db_budget_init(&w->db, &w->budget);
     firn_db_name(&w->db, settings->node_id);
     w->end_defer.fn = tell_end;
     w->end_defer.arg = w;
@@ -575,11 +590,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
         .fenced = role_lost,
         .arg = w,
     };
-    uint64_t memory = settings->memory_bytes;
-    struct firn_lsm_options lo = {
-        .cache_bytes = memory / 2,
-        .fetch_bytes_max = memory / 8,
-    };
+    struct firn_lsm_options lo = {.cache_bytes = w->budget.total, .budget = &w->budget};
     enum firn_status s = firn_manifest_node_create(env, store, &mo, &w->mnode);
     if (s == FIRN_OK)
         s = firn_lsm_create(env, store, &lo, &w->db.lsm);

@@ -34,18 +34,29 @@ struct flush {
     bool upload_failed;
     Firn__Table **refs;
     struct firn_flush_intent intent;
-    uint64_t watermark; /* behind its own tables: those built ahead are still to be committed */
-    bool ready;         /* built */
-    bool dropped;       /* built ahead for a flush that failed: free it when its job is done */
+    uint64_t watermark;   /* behind its own tables: those built ahead are still to be committed */
+    uint64_t table_bytes; /* memory that its tables take, or will */
+    bool ready;           /* built */
+    bool dropped;         /* built ahead for a flush that failed: free it when its job is done */
 };
+
+static void count_tables(struct firn_writer *w)
+{
+    firn_budget_set(&w->budget, FIRN_BUDGET_TABLES,
+                    (w->flush ? w->flush->table_bytes : 0) +
+                        (w->ahead ? w->ahead->table_bytes : 0));
+}
 
 static void flush_free(struct flush *f)
 {
+    struct firn_writer *w = f->w;
     firn_flush_build_clear(&f->build);
     firn_memtable_unref(f->part.table);
     firn_free(f->upload);
     firn_free((void *)f->refs);
     firn_free(f);
+    count_tables(w);
+    firn_memory_sweep(&w->memory);
 }
 
 /* What was built ahead is not wanted any more: its turn comes anew, under new numbers. */
@@ -214,6 +225,10 @@ static void built(struct firn_job *job)
         give_up(f, "build", f->build.status, NULL);
     } else {
         f->ready = true;
+        f->table_bytes = 0;
+        for (size_t i = 0; i < f->build.count; i++)
+            f->table_bytes += f->build.object[i].bytes.cap;
+        count_tables(w);
         w->next_table += f->build.count;
         f->watermark = w->next_table;
         if (f == w->flush)
@@ -243,6 +258,7 @@ static struct flush *flush_start(struct firn_writer *w, const struct firn_memory
         return NULL;
     f->w = w;
     f->part = *part;
+    f->table_bytes = part->raw_bytes; /* at most, about */
     firn_memtable_ref(part->table);
     f->build.memtable = part->table;
     f->build.table = (struct firn_table_options){
@@ -275,8 +291,11 @@ static bool flushable(const struct firn_writer *w, const struct firn_memory_part
 static void flush_ahead(struct firn_writer *w)
 {
     const struct firn_memory_part *second = &w->memory.part[1];
+    if (firn_budget_full(&w->budget, FIRN_BUDGET_TABLES))
+        return;
     if (!w->ahead && w->flush && w->flush->ready && w->memory.parts > 2 && flushable(w, second))
         w->ahead = flush_start(w, second);
+    count_tables(w);
 }
 
 void firn_writer__flush_next(struct firn_writer *w)
@@ -299,6 +318,7 @@ void firn_writer__flush_next(struct firn_writer *w)
         w->flush = flush_start(w, p);
         if (!w->flush)
             firn_timer_start(w->db.env, &w->flush_retry, RETRY_NS);
+        count_tables(w);
     }
 }
 
@@ -338,10 +358,17 @@ static void freeze(struct firn_writer *w)
     }
 }
 
+uint64_t firn_writer__memtable_bytes(const struct firn_writer *w)
+{
+    const struct firn_budget *b = &w->budget;
+    uint64_t limit = firn_budget_cap(b, FIRN_BUDGET_MEMTABLES, 4, w->settings->memtable_bytes);
+    return firn_budget_cap(b, FIRN_BUDGET_TABLES, 1, limit);
+}
+
 void firn_writer__maybe_freeze(struct firn_writer *w)
 {
     const struct firn_memory_part *p = firn_memory_active(&w->memory);
-    if (w->rotate_wanted || firn_memtable_bytes(p->table) >= w->settings->memtable_bytes ||
+    if (w->rotate_wanted || firn_memtable_bytes(p->table) >= firn_writer__memtable_bytes(w) ||
         p->slots >= w->settings->wal_slots_max ||
         p->raw_bytes >= w->settings->unflushed_bytes_max / 2 ||
         firn_memtable_tombs(p->table, NULL) >= FIRN_MEMTABLE_TOMBS_MAX)

@@ -117,6 +117,7 @@ struct firn_writer {
 
     struct firn_append *append;
     struct firn_memory memory;
+    struct firn_budget budget; /* of the node's memory */
     struct firn_engine *engine;
     uint16_t port;
     bool setting_view; /* a new view is being installed */
@@ -207,6 +208,9 @@ void firn_writer__want_place(struct firn_db *db, struct firn_place place);
 
 /* --- writer_flush.c */
 void firn_writer__flush_init(struct firn_writer *w);
+/* At how many bytes a memtable is frozen: several of them, and their tables, must fit into memory.
+ */
+uint64_t firn_writer__memtable_bytes(const struct firn_writer *w);
 /* Slot `place` was closed: is it time to freeze? */
 void firn_writer__maybe_freeze(struct firn_writer *w);
 /* Freeze what there is at the next slot boundary, and flush it. */

@@ -20,11 +20,11 @@ enum firn_status firn_writer__install_view(struct firn_writer *w, struct firn_ma
     struct firn_view *v;
     if (m->version < w->manifest->version)
         m = w->manifest;
-    enum firn_status s = firn_memory_view(&w->memory, w->db.lsm, m, &v, err);
+    enum firn_status s = firn_memory_view(&w->memory, 0, w->db.lsm, m, &v, err);
     if (s != FIRN_OK)
         return s;
-    firn_memory_drop_below(&w->memory, m->floor);
     firn_view_unref(w->db.view);
+    firn_memory_flushed(&w->memory, m->floor, 0);
     w->db.view = v;
     w->db.view_gen++;
     if (m != w->manifest) {

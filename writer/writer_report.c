@@ -89,8 +89,7 @@ static void collect(struct firn_metrics_out *out, void *arg)
                            NULL);
     }
     firn_metrics_gauge(out, "l0_tables", "Tables in L0.", (double)firn_writer__l0_tables(w), NULL);
-    firn_metrics_gauge(out, "memory_part_bytes", "Memory by part.",
-                       (double)firn_memory_bytes(&w->memory), "part", "memtables", NULL);
+    firn_budget_collect(out, &w->budget);
     firn_metrics_gauge(out, "unflushed_slots", "Slots from the floor on.",
                        (double)firn_memory_slots(&w->memory), NULL);
     firn_metrics_gauge(out, "unflushed_bytes", "Uncompressed log bytes from the floor on.",

@@ -56,7 +56,8 @@ static void arm_next(struct firn_writer *w)
 static bool memory_full(const struct firn_writer *w)
 {
     return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max;
+           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max ||
+           firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES);
 }
 
 static void tail_due(void *arg)
@@ -79,7 +80,7 @@ static enum firn_status begin_memory(struct firn_writer *w, const struct firn_ma
 {
     firn_memory_deinit(&w->memory);
     w->db.durable_seqno = m->pb->seqno_at_floor;
-    enum firn_status s = firn_memory_init(&w->memory, m->floor);
+    enum firn_status s = firn_memory_init(&w->memory, m->floor, &w->budget);
     w->memory.expiry_index = wants_index(m);
     return s;
 }
@@ -99,7 +100,7 @@ static enum firn_status follow_floor(struct firn_writer *w, const struct firn_ma
     if (firn_place_cmp(firn_memory_active(&w->memory)->end, m->floor) <= 0)
         s = firn_memory_rotate(&w->memory);
     if (s == FIRN_OK)
-        firn_memory_drop_below(&w->memory, m->floor);
+        firn_memory_flushed(&w->memory, m->floor, 0);
     return s;
 }
 
@@ -175,7 +176,9 @@ static enum firn_status begin(struct firn_writer *w, struct firn_manifest *m, st
         .db = m->db,
         .at = m->floor,
         .batch_raw_max = set->batch_bytes_max,
-        .ahead_bytes_max = set->unflushed_bytes_max / 4,
+        .ahead_bytes_max =
+            firn_budget_cap(&w->budget, FIRN_BUDGET_BATCHES, 2, set->unflushed_bytes_max / 4),
+        .budget = &w->budget,
         .wal_grace_ns = set->wal_grace_ms * FIRN_MS,
         .strict = w->settings->probe == FIRN_PROBE_STRICT,
     };

@@ -48,7 +48,6 @@ static void slot_closed(void *arg, uint64_t slot)
     firn_memory_slot_ends(&w->memory, (struct firn_place){w->epoch, slot}, w->newest_log_time_ms);
     w->db.open_gate = 0;
     w->closed_seqno = w->db.applied_seqno;
-    w->db.held_bytes = firn_memory_bytes(&w->memory) + firn_append_unacked_bytes(w->append);
     w->last_close_ns = firn_boot_ns(w->db.env);
     firn_writer__maybe_freeze(w);
 }
@@ -104,6 +103,7 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
         .batch_bytes_max = w->settings->batch_bytes_max,
         .inflight_max = (unsigned)w->settings->wal_inflight,
         .codec = firn_settings_codec(w->settings),
+        .budget = &w->budget,
     };
     struct firn_append_user u = {
         .now_ms = closing_time,
@@ -182,6 +182,14 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
     }
     if (unflushed_full(w)) {
         db->busy_why = "as much is unflushed as wal-slots-max or unflushed-bytes-max allow";
+        return FIRN_ADMIT_WAIT;
+    }
+    if (firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES)) {
+        db->busy_why = "memtables fill their share of `memory` until flushes are committed";
+        return FIRN_ADMIT_WAIT;
+    }
+    if (firn_budget_full(&w->budget, FIRN_BUDGET_BATCHES)) {
+        db->busy_why = "batches in flight fill their share of `memory`";
         return FIRN_ADMIT_WAIT;
     }
     if (firn_append_unacked_bytes(w->append) >= w->settings->unacked_bytes_max ||

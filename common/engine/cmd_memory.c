@@ -27,41 +27,28 @@ enum firn_status firn_engine__cmd_memory_usage(struct firn_eval *x)
     return FIRN_OK;
 }
 
-struct memory {
-    uint64_t cache, pinned, clients, held, used;
-};
-
-static struct memory look(const struct firn_eval *x)
-{
-    const struct firn_lsm_stats *l = firn_lsm_stats_of(x->db->lsm);
-    return (struct memory){
-        .cache = l->cache_bytes,
-        .pinned = l->pinned_bytes,
-        .clients = firn_server_stats(x->e->server)->buffer_bytes,
-        .held = x->db->held_bytes,
-        .used = firn_engine__memory_used(x->e),
-    };
-}
-
 enum firn_status firn_engine__cmd_memory_stats(struct firn_eval *x)
 {
-    struct memory m = look(x);
+    const struct firn_budget *b = firn_engine__budget(x->e);
+    uint64_t clients = b->part[FIRN_BUDGET_CLIENTS].used;
+    uint64_t pinned = b->part[FIRN_BUDGET_PINNED].used;
     const struct {
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"peak.allocated", x->e->memory_peak},
-        {"total.allocated", m.used},
+        {"peak.allocated", b->sum_peak},
+        {"total.allocated", b->sum},
         {"startup.allocated", 0},
         {"replication.backlog", 0},
         {"clients.slaves", 0},
-        {"clients.normal", m.clients},
-        {"overhead.total", m.clients + m.pinned},
-        {"dataset.bytes", m.cache + m.held},
-        {"firn.cache", m.cache},
-        {"firn.pinned", m.pinned},
-        {"firn.memtables-and-batches", m.held},
-        {"firn.limit", x->db->settings->memory_bytes},
+        {"clients.normal", clients},
+        {"overhead.total", clients + pinned},
+        {"dataset.bytes", b->sum - clients - pinned},
+        {"firn.cache", b->part[FIRN_BUDGET_CACHE].used},
+        {"firn.pinned", pinned},
+        {"firn.memtables", b->part[FIRN_BUDGET_MEMTABLES].used},
+        {"firn.batches", b->part[FIRN_BUDGET_BATCHES].used},
+        {"firn.limit", b->total},
     };
     size_t n = sizeof rows / sizeof *rows;
     firn_reply_map(x->out, n);
@@ -74,15 +61,17 @@ enum firn_status firn_engine__cmd_memory_stats(struct firn_eval *x)
 
 enum firn_status firn_engine__cmd_memory_doctor(struct firn_eval *x)
 {
-    struct memory m = look(x);
+    const struct firn_budget *b = firn_engine__budget(x->e);
     char text[512];
-    int n = snprintf(text, sizeof text,
-                     "%" PRIu64 " MiB of %" PRIu64 " MiB are in use: %" PRIu64
-                     " MiB cache, which gives way to others; %" PRIu64
-                     " MiB memtables and batches; %" PRIu64
-                     " MiB buffers of clients, whose limit each is client-output-bytes-max.\n",
-                     m.used >> 20, x->db->settings->memory_bytes >> 20, m.cache >> 20, m.held >> 20,
-                     m.clients >> 20);
+    int n =
+        snprintf(text, sizeof text,
+                 "%" PRIu64 " MiB of %" PRIu64 " MiB are in use: %" PRIu64
+                 " MiB cache, which gives way to others; %" PRIu64 " MiB memtables; %" PRIu64
+                 " MiB batches; %" PRIu64 " MiB buffers of clients (of %" PRIu64
+                 ", above which the largest are closed).\n",
+                 b->sum >> 20, b->total >> 20, b->part[FIRN_BUDGET_CACHE].used >> 20,
+                 b->part[FIRN_BUDGET_MEMTABLES].used >> 20, b->part[FIRN_BUDGET_BATCHES].used >> 20,
+                 b->part[FIRN_BUDGET_CLIENTS].used >> 20, b->part[FIRN_BUDGET_CLIENTS].share >> 20);
     firn_reply_verbatim(x->out, "txt", firn_slice_of(text, n > 0 ? (size_t)n : 0));
     return FIRN_OK;
 }

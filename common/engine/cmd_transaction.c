@@ -2,11 +2,6 @@
 #include "engine/cmd_priv.h"
 #include "engine/tx_priv.h"
 
-static void charge(struct firn_session *s)
-{
-    firn_conn_charge(s->c, firn_engine__queue_bytes(&s->queue) + s->watcher.bytes);
-}
-
 static void unwatch(struct firn_session *s)
 {
     firn_engine__watch_clear(&s->e->watches, &s->watcher);
@@ -19,7 +14,7 @@ void firn_engine__transaction_end(struct firn_session *s)
         firn_conn_capture(s->c, false);
     firn_engine__queue_clear(&s->queue);
     unwatch(s);
-    charge(s);
+    firn_engine__account(s);
 }
 
 /* ---- queueing */
@@ -67,7 +62,7 @@ void firn_engine__enqueue(struct firn_session *s, size_t argc, const struct firn
         firn_reply_simple(out, "QUEUED");
     }
     q->spoilt |= !queued;
-    charge(s);
+    firn_engine__account(s);
 }
 
 void firn_engine__rejected(void *engine, struct firn_conn *c, const struct firn_command_entry *e)
@@ -215,7 +210,7 @@ enum firn_status firn_engine__cmd_watch(struct firn_eval *x)
     if (st != FIRN_OK)
         return st;
     s->watcher.gate = db->last_gate;
-    charge(s);
+    firn_engine__account(s);
     firn_reply_ok(x->out);
     return FIRN_OK;
 }
@@ -223,7 +218,7 @@ enum firn_status firn_engine__cmd_watch(struct firn_eval *x)
 enum firn_status firn_engine__cmd_unwatch(struct firn_eval *x)
 {
     unwatch(x->s);
-    charge(x->s);
+    firn_engine__account(x->s);
     firn_reply_ok(x->out);
     return FIRN_OK;
 }

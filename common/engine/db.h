@@ -12,12 +12,22 @@
 #include "lsm/lsm.h"
 #include "lsm/view.h"
 #include "manifest/pins.h"
+#include "obs/obs.h"
 
 struct firn_db;
-struct firn_log;
 
 /* Name the node: node_id (cut to fit) and a random run_id. db->env is set. */
 void firn_db_name(struct firn_db *db, const char *node_id);
+
+/* Begin db->budget in caller storage: as the setting `memory` says, or, where nobody has looked
+ * what there is (tests), one GiB. db->settings and db->vt are set. */
+void firn_db_budget_init(struct firn_db *db, struct firn_budget *budget);
+/* Divide db->budget as the settings ask, the manifest's included. INVALID: `memory` is less than
+ * the database demands; err names the least. */
+enum firn_status firn_db_divide_memory(struct firn_db *db, struct firn_err *err) FIRN_MUST_USE;
+/* For a new database: the largest unflushed-bytes-max up to the one in the settings that this
+ * node's `memory` can hold; 0 when it can hold none. */
+uint64_t firn_db_unflushed_fit(const struct firn_db *db);
 
 /* How the writer takes a write now. */
 enum firn_admit {
@@ -95,7 +105,7 @@ struct firn_db {
     struct firn_manifest_node *mnode; /* the role's; NULL where there is no store */
     struct firn_pins *pins;           /* the node's pin, the role's; NULL where there is no store */
     struct firn_settings *settings;
-    struct firn_log *log; /* the node's, for DEBUG LOG; may be NULL */
+    struct firn_log *log; /* the node's, for what the engine has to tell; may be NULL */
 
     bool writable;         /* writer */
     bool serving;          /* false: still replaying (-LOADING) */
@@ -105,9 +115,9 @@ struct firn_db {
     char node_id[64];
     char run_id[41];
     uint8_t db_id[16];
-    bool expiry_paused;   /* DEBUG SET-ACTIVE-EXPIRE 0: the writer logs no EXPIRED records */
-    const char *busy_why; /* text behind -KVBUSY when admit says BUSY */
-    uint64_t held_bytes;  /* memory the role holds: memtables, batches */
+    bool expiry_paused;         /* DEBUG SET-ACTIVE-EXPIRE 0: the writer logs no EXPIRED records */
+    const char *busy_why;       /* text behind -KVBUSY when admit says BUSY */
+    struct firn_budget *budget; /* the node's memory; NULL in tests that bound nothing */
     /* The program's own INFO lines ("cpu", "memory"): only it can ask the system. May be NULL. */
     void (*host_info)(void *arg, const char *section, struct firn_buf *out);
     void *host_arg;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 static const char *role_name(void *arg)
@@ -27,11 +28,16 @@ static bool bound_wide(const struct firn_settings *s)
     return false;
 }
 
-static void options_from(const struct firn_settings *s, struct firn_server_options *o)
+/* One connection must not have more than half of what all may have. */
+static void options_from(const struct firn_db *db, struct firn_server_options *o)
 {
+    const struct firn_settings *s = db->settings;
+    enum firn_budget_part clients = FIRN_BUDGET_CLIENTS;
+    o->budget = db->budget;
     o->maxclients = (unsigned)s->maxclients;
-    o->query_bytes_max = (size_t)s->client_query_bytes_max;
-    o->output_bytes_max = (size_t)s->client_output_bytes_max;
+    o->query_bytes_max = (size_t)firn_budget_cap(db->budget, clients, 2, s->client_query_bytes_max);
+    o->output_bytes_max =
+        (size_t)firn_budget_cap(db->budget, clients, 2, s->client_output_bytes_max);
     o->pubsub_bytes_max = (size_t)s->pubsub_output_bytes_max;
     o->pubsub_soft_bytes = (size_t)s->pubsub_output_soft_bytes;
     o->pubsub_soft_ns = s->pubsub_output_soft_time_ns;
@@ -45,17 +51,27 @@ static void options_from(const struct firn_settings *s, struct firn_server_optio
 enum firn_status firn_engine__settings_changed(struct firn_engine *e)
 {
     const struct firn_settings *s = e->db->settings;
-    options_from(s, firn_server_options(e->server));
+    options_from(e->db, firn_server_options(e->server));
     firn_server_options_changed(e->server);
     firn_engine__slow_settings(e);
     return firn_server_set_password(e->server, s->requirepass);
+}
+
+static void evicted(void *arg, struct firn_conn *c, size_t bytes)
+{
+    const struct firn_engine *e = arg;
+    if (e->db->log)
+        firn_log_event(e->db->log, FIRN_LOG_WARN, "client closed",
+                       "why=%s client=%" PRIu64 " addr=%s bytes=%zu",
+                       "all clients hold more than their share of memory, and it most",
+                       firn_conn_id(c), firn_conn_peer(c), bytes);
 }
 
 static enum firn_status create_server(struct firn_engine *e, struct firn_err *err)
 {
     const struct firn_settings *s = e->db->settings;
     struct firn_server_options o = {.requirepass = s->requirepass, .bound_wide = bound_wide(s)};
-    options_from(s, &o);
+    options_from(e->db, &o);
     e->handler = (struct firn_handler){
         .exec = firn_engine__exec,
         .open = firn_engine__session_open,
@@ -65,6 +81,7 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
         .reset = firn_engine__session_reset,
         .rejected = firn_engine__rejected,
         .describe = firn_engine__session_describe,
+        .evicted = evicted,
         .role = role_name,
         .arg = e,
     };

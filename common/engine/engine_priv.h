@@ -190,8 +190,7 @@ struct firn_engine {
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
     struct firn_latency latency;
-    uint64_t memory_peak; /* of what firn_engine__memory_used found */
-    bool time_all;        /* every command is timed, see slow.c */
+    bool time_all; /* every command is timed, see slow.c */
     struct firn_dbsize dbsize[FIRN_DATABASES];
     struct firn_cost_base cost;
     struct firn_expirer expirer;
@@ -249,6 +248,8 @@ void firn_engine__session_describe(void *engine, struct firn_conn *c,
                                    struct firn_conn_describe *out);
 int firn_engine__ack(const struct firn_session *s);
 uint64_t firn_engine__freshness(const struct firn_session *s);
+/* Count what the session holds as its connection's memory. */
+void firn_engine__account(struct firn_session *s);
 /* Forget the command under way: unpin, close its range, leave every list. */
 void firn_engine__session_done(struct firn_session *s);
 /* The durable state of this node, as a token. */
@@ -463,8 +464,8 @@ enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_
 void firn_engine__cost_reset(struct firn_engine *e);
 
 /* ---- info.c */
-/* Bytes of memory that the parts say they hold; notes the peak. */
-uint64_t firn_engine__memory_used(struct firn_engine *e);
+/* The node's memory; all zero where a test has none. */
+const struct firn_budget *firn_engine__budget(const struct firn_engine *e);
 enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice section,
                                    struct firn_buf *out) FIRN_MUST_USE;
 /* ---- commands_table.c */

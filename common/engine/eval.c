@@ -102,6 +102,7 @@ static enum firn_exec park(struct firn_eval *x, size_t mark)
     }
     firn_engine__ahead_parked(s);
     firn_engine__park(x);
+    firn_engine__account(s);
     return FIRN_EXEC_PARK;
 }
 

@@ -70,13 +70,10 @@ static void info_clients(struct info *in)
         in->st = firn_server_info_clients(in->e->server, in->out);
 }
 
-uint64_t firn_engine__memory_used(struct firn_engine *e)
+const struct firn_budget *firn_engine__budget(const struct firn_engine *e)
 {
-    const struct firn_lsm_stats *l = firn_lsm_stats_of(e->db->lsm);
-    uint64_t used = l->cache_bytes + l->pinned_bytes + e->db->held_bytes +
-                    firn_server_stats(e->server)->buffer_bytes + e->snapshots.bytes;
-    e->memory_peak = used > e->memory_peak ? used : e->memory_peak;
-    return used;
+    static const struct firn_budget none;
+    return e->db->budget ? e->db->budget : &none;
 }
 
 /* "name:bytes" and "name_human:1.50M". */
@@ -93,23 +90,24 @@ static void bytes(struct info *in, const char *name, uint64_t v)
 
 static void info_memory(struct info *in)
 {
-    const struct firn_db *db = in->e->db;
-    const struct firn_lsm_stats *l = firn_lsm_stats_of(db->lsm);
-    uint64_t clients = firn_server_stats(in->e->server)->buffer_bytes;
-    bytes(in, "used_memory", firn_engine__memory_used(in->e));
-    bytes(in, "used_memory_peak", in->e->memory_peak);
-    number(in, "used_memory_overhead", clients + l->pinned_bytes);
-    number(in, "used_memory_dataset", l->cache_bytes + db->held_bytes);
+    const struct firn_budget *b = firn_engine__budget(in->e);
+    uint64_t clients = b->part[FIRN_BUDGET_CLIENTS].used;
+    uint64_t pinned = b->part[FIRN_BUDGET_PINNED].used;
+    bytes(in, "used_memory", b->sum);
+    bytes(in, "used_memory_peak", b->sum_peak);
+    number(in, "used_memory_overhead", clients + pinned);
+    number(in, "used_memory_dataset", b->sum - clients - pinned);
     number(in, "mem_clients_normal", clients);
     line(in, "mem_clients_slaves:0");
-    number(in, "firn_held_bytes", db->held_bytes);
-    bytes(in, "maxmemory", db->settings->memory_bytes);
+    bytes(in, "maxmemory", b->total);
     line(in, "maxmemory_policy:noeviction");
-    number(in, "firn_cache_bytes", l->cache_bytes);
-    number(in, "firn_pinned_bytes", l->pinned_bytes);
-    number(in, "firn_client_bytes", clients);
     number(in, "firn_expirer_bytes", in->e->expirer.bytes);
-    number(in, "firn_snapshot_bytes", in->e->snapshots.bytes);
+    for (int i = 0; i < FIRN_BUDGET_PARTS; i++) {
+        const char *part = firn_budget_part_name((enum firn_budget_part)i);
+        line(in, "firn_memory_%s:%" PRIu64, part, b->part[i].used);
+        line(in, "firn_memory_%s_share:%" PRIu64, part, b->part[i].share);
+        line(in, "firn_memory_%s_peak:%" PRIu64, part, b->part[i].peak);
+    }
     from_role(in, "memory");
 }
 
@@ -153,6 +151,7 @@ static void info_stats(struct info *in)
     number(in, "total_net_input_bytes", r->net_in_bytes);
     number(in, "total_net_output_bytes", r->net_out_bytes);
     number(in, "rejected_connections", r->connections_rejected);
+    number(in, "evicted_clients", r->evicted);
     number(in, "expired_keys", s->expired_logged + s->expired_hidden);
     info_expirer(in);
     line(in, "evicted_keys:0");

@@ -35,6 +35,9 @@ static void collect_server(struct firn_metrics_out *out, struct firn_server *ser
                          r->gated_replies, NULL);
     firn_metrics_counter(out, "replies_unknown_total", "Writes answered -KVUNKNOWN.",
                          r->expired_writes + r->failed_gates, NULL);
+    firn_metrics_counter(out, "clients_evicted_total",
+                         "Connections closed because all clients held too much memory.", r->evicted,
+                         NULL);
     firn_metrics_gauge(out, "connected_clients", "Connections open.", (double)r->connected, NULL);
     firn_metrics_gauge(out, "parked_commands", "Commands parked now.", (double)r->parked, NULL);
     firn_metrics_gauge(out, "client_buffer_bytes", "Memory of all clients' buffers.",

@@ -24,6 +24,14 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     firn_buf_init(&s->ahead_keys, FIRN_ENGINE_AHEAD_BYTES);
     firn_list_push(&e->sessions, &s->link);
     *firn_conn_session(c) = s;
+    firn_engine__account(s);
+}
+
+void firn_engine__account(struct firn_session *s)
+{
+    const struct firn_range *r = &s->range;
+    firn_conn_charge(s->c, sizeof *s + firn_engine__queue_bytes(&s->queue) + s->watcher.bytes +
+                               s->ahead_keys.cap + r->rows.buf.cap + r->bounds.cap + r->last.cap);
 }
 
 void firn_engine__session_done(struct firn_session *s)
@@ -34,6 +42,8 @@ void firn_engine__session_done(struct firn_session *s)
     if (s->read.tables_looked || s->read.npins || s->read.trips || s->read.nwants ||
         s->read.explain)
         firn_read_clear(&s->read); /* a memtable hit leaves nothing to clear */
+    if (s->was_parked)
+        firn_engine__account(s);
     s->fetching = s->fetch_failed = s->retried = s->was_parked = false;
     s->busy_ns = 0;
     s->reload_ticket = 0;

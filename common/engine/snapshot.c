@@ -158,12 +158,15 @@ static struct firn_snapshot *oldest(struct firn_snapshots *all)
 static void keep_bounds(struct firn_engine *e)
 {
     struct firn_snapshots *all = &e->snapshots;
-    uint64_t max = e->db->settings->memory_bytes / FIRN_SNAPSHOT_MEMORY_SHARE;
+    struct firn_budget *b = e->db->budget;
+    uint64_t max = b ? b->part[FIRN_BUDGET_SNAPSHOTS].share
+                     : e->db->settings->memory_bytes / FIRN_SNAPSHOT_MEMORY_SHARE;
     all->bytes = all->count ? count_bytes(e) : 0;
     while (all->count && all->bytes > max) {
         firn_engine__snapshot_end(oldest(all), FIRN_SNAPSHOT_MEMORY);
         all->bytes = all->count ? count_bytes(e) : 0;
     }
+    firn_budget_set(b, FIRN_BUDGET_SNAPSHOTS, all->bytes);
 }
 
 /* ---- life */

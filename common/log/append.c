@@ -57,6 +57,7 @@ struct firn_append {
     bool wanted; /* somebody waits for the open batch */
     bool stopped;
     struct firn_buf spare; /* a raw buffer to be used again */
+    size_t counted_cap;    /* of the open batch, as the budget knows it */
 
     struct firn_timer timer; /* wal-interval */
     struct firn_defer defer; /* end of the turn: maybe close */
@@ -83,6 +84,19 @@ static struct slot **ring_at(struct firn_append *a, uint64_t slot)
 static unsigned inflight(const struct firn_append *a)
 {
     return (unsigned)(a->open_slot - a->durable_slots);
+}
+
+/* What the open batch, the spare buffer and the slots under way hold. O(slots under way). */
+static void count(struct firn_append *a)
+{
+    uint64_t bytes = a->open.cap + a->spare.cap;
+    for (uint64_t i = a->durable_slots; i < a->open_slot; i++) {
+        const struct slot *s = *ring_at(a, i);
+        /* A job may be filling the object: it will be about as large. */
+        bytes += s->raw.cap + (s->state == SLOT_ENCODING ? s->raw_bytes : s->object.cap);
+    }
+    a->counted_cap = a->open.cap;
+    firn_budget_set(a->opt.budget, FIRN_BUDGET_BATCHES, bytes);
 }
 
 /* Keep one raw buffer: the next batch is likely to be as large as this one. */
@@ -126,6 +140,7 @@ static void advance(struct firn_append *a)
         slot_free(s);
         a->durable_slots++;
     }
+    count(a);
     if (a->durable_slots > before)
         a->user.durable(a->user.arg, a->durable_slots, last_seqno, first_sent);
 }
@@ -219,6 +234,7 @@ static void slot_prepare(struct firn_append *a, struct slot *s)
     if (!s->kept)
         recycle(a, &s->raw);
     s->state = SLOT_PAUSED;
+    count(a);
     slot_send(s);
 }
 
@@ -290,6 +306,7 @@ static bool close_open(struct firn_append *a)
     a->last_close_ns = firn_boot_ns(a->env);
     a->close_now = a->wanted = false;
     firn_timer_stop(a->env, &a->timer);
+    count(a);
     a->user.closed(a->user.arg, s->header.place.slot);
 
     if (s->raw_bytes <= ENCODE_INLINE_BYTES) {
@@ -367,6 +384,7 @@ void firn_append_free(struct firn_append *a)
     }
     firn_buf_clear(&a->open);
     firn_buf_clear(&a->spare);
+    firn_budget_set(a->opt.budget, FIRN_BUDGET_BATCHES, 0);
     firn_free(a);
 }
 
@@ -420,6 +438,8 @@ enum firn_status firn_append_add(struct firn_append *a, const struct firn_record
     *slot = a->open_slot;
     *first_seqno = a->open_seqno + a->open_count + (n > 1 ? 1 : 0);
     a->open_count += (uint32_t)(n > 1 ? n + 2 : 1);
+    if (a->open.cap != a->counted_cap)
+        count(a);
     if (a->open.len >= a->opt.batch_bytes || !firn_timer_running(&a->timer))
         firn_defer(a->env, &a->defer);
     return FIRN_OK;

@@ -13,6 +13,7 @@
 #include "env/env.h"
 #include "format/batch.h"
 #include "format/record.h"
+#include "obs/budget.h"
 #include "store/store.h"
 
 #define FIRN_APPEND_INFLIGHT_MAX 256
@@ -28,6 +29,7 @@ struct firn_append_options {
     uint64_t batch_bytes_max; /* (M): no batch is larger */
     unsigned inflight_max;    /* wal-inflight, 1..FIRN_APPEND_INFLIGHT_MAX */
     enum firn_codec codec;
+    struct firn_budget *budget; /* told what batches hold (FIRN_BUDGET_BATCHES), or NULL */
 };
 
 struct firn_append_user {

@@ -44,7 +44,29 @@ static enum firn_status put_index(struct firn_memtable *t, const struct firn_rec
     return firn_memtable_add(t, &e);
 }
 
-enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at)
+/* Of dropped tables those that only snapshots hold are counted there. */
+static void tell(const struct firn_memory *m)
+{
+    if (!m->budget)
+        return;
+    uint64_t theirs = m->budget->part[FIRN_BUDGET_SNAPSHOTS].used;
+    uint64_t gone = m->gone_bytes > theirs ? m->gone_bytes - theirs : 0;
+    firn_budget_set(m->budget, FIRN_BUDGET_MEMTABLES, m->bytes + gone);
+}
+
+/* The part's table may have grown. */
+static void count(struct firn_memory *m, struct firn_memory_part *p)
+{
+    uint64_t bytes = firn_memtable_bytes(p->table);
+    if (bytes == p->bytes)
+        return;
+    m->bytes += bytes - p->bytes;
+    p->bytes = bytes;
+    tell(m);
+}
+
+enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at,
+                                  struct firn_budget *budget)
 {
     struct firn_memtable *t;
     enum firn_status s = firn_memtable_create(&t);
@@ -53,6 +75,10 @@ enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at)
     m->part[0] = (struct firn_memory_part){.table = t, .first = at, .end = at};
     m->parts = 1;
     m->expiry_index = false;
+    m->warm = m->ngone = 0;
+    m->bytes = m->gone_bytes = 0;
+    m->budget = budget;
+    count(m, &m->part[0]);
     return FIRN_OK;
 }
 
@@ -60,7 +86,52 @@ void firn_memory_deinit(struct firn_memory *m)
 {
     for (size_t i = 0; i < m->parts; i++)
         firn_memtable_unref(m->part[i].table);
-    m->parts = 0;
+    for (size_t i = 0; i < m->ngone; i++)
+        firn_memtable_unref(m->gone[i]);
+    m->parts = m->warm = m->ngone = 0;
+    m->bytes = m->gone_bytes = 0;
+    tell(m);
+}
+
+void firn_memory_sweep(struct firn_memory *m)
+{
+    size_t left = 0;
+    if (!m->ngone)
+        return;
+    for (size_t i = 0; i < m->ngone; i++) {
+        if (firn_memtable_shared(m->gone[i])) {
+            m->gone[left++] = m->gone[i];
+        } else {
+            m->gone_bytes -= firn_memtable_bytes(m->gone[i]);
+            firn_memtable_unref(m->gone[i]);
+        }
+    }
+    m->ngone = left;
+    tell(m);
+}
+
+/* Where more are dropped than there is room for, the rest stays uncounted until views let go. */
+static void drop_part(struct firn_memory *m, const struct firn_memory_part *p)
+{
+    m->bytes -= p->bytes;
+    if (firn_memtable_shared(p->table) && m->ngone < FIRN_MEMORY_GONE_MAX) {
+        m->gone[m->ngone++] = p->table;
+        m->gone_bytes += firn_memtable_bytes(p->table);
+    } else {
+        firn_memtable_unref(p->table);
+    }
+}
+
+void firn_memory_replace(struct firn_memory *m, struct firn_memory *fresh)
+{
+    firn_memory_sweep(m);
+    for (size_t i = 0; i < m->parts; i++)
+        drop_part(m, &m->part[i]);
+    m->part[0] = fresh->part[0];
+    m->parts = 1;
+    m->warm = 0;
+    m->bytes = fresh->bytes;
+    tell(m);
 }
 
 enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record *rec,
@@ -77,6 +148,7 @@ enum firn_status firn_memory_put(struct firn_memory *m, const struct firn_record
         s = put_index(p->table, rec, seqno);
     if (s != FIRN_OK)
         return s;
+    count(m, p);
     p->raw_bytes += firn_record_size(rec);
     if (!p->first_seqno)
         p->first_seqno = seqno;
@@ -126,6 +198,7 @@ void firn_memory_slot_ends(struct firn_memory *m, struct firn_place place, uint6
     }
     if (log_time_ms > p->log_time_ms)
         p->log_time_ms = log_time_ms;
+    firn_memory_sweep(m);
 }
 
 void firn_memory_reaches(struct firn_memory *m, struct firn_place at)
@@ -151,7 +224,9 @@ enum firn_status firn_memory_rotate(struct firn_memory *m)
         firn_memtable_unref(t);
         return s;
     }
+    count(m, p);
     m->part[m->parts++] = (struct firn_memory_part){.table = t, .first = p->end, .end = p->end};
+    count(m, &m->part[m->parts - 1]);
     return FIRN_OK;
 }
 
@@ -164,26 +239,28 @@ static size_t parts_below(const struct firn_memory *m, struct firn_place floor)
     return n;
 }
 
-void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor)
+void firn_memory_flushed(struct firn_memory *m, struct firn_place floor, size_t warm)
 {
-    size_t n = parts_below(m, floor);
-    for (size_t i = 0; i < n; i++)
-        firn_memtable_unref(m->part[i].table);
-    if (n) {
-        m->parts -= n;
-        memmove(m->part, m->part + n, m->parts * sizeof m->part[0]);
+    size_t below = parts_below(m, floor), drop = below > warm ? below - warm : 0;
+    for (size_t i = 0; i < drop; i++)
+        drop_part(m, &m->part[i]);
+    m->parts -= drop;
+    m->warm = below - drop;
+    if (drop) {
+        memmove(m->part, m->part + drop, m->parts * sizeof m->part[0]);
+        tell(m);
     }
 }
 
 struct firn_memory_part *firn_memory_oldest_frozen(struct firn_memory *m)
 {
-    return m->parts > 1 ? &m->part[0] : NULL;
+    return m->warm + 1 < m->parts ? &m->part[m->warm] : NULL;
 }
 
 uint64_t firn_memory_raw_bytes(const struct firn_memory *m)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < m->parts; i++)
+    for (size_t i = m->warm; i < m->parts; i++)
         n += m->part[i].raw_bytes;
     return n;
 }
@@ -191,26 +268,24 @@ uint64_t firn_memory_raw_bytes(const struct firn_memory *m)
 uint64_t firn_memory_slots(const struct firn_memory *m)
 {
     uint64_t n = 0;
-    for (size_t i = 0; i < m->parts; i++)
+    for (size_t i = m->warm; i < m->parts; i++)
         n += m->part[i].slots;
     return n;
 }
 
 uint64_t firn_memory_bytes(const struct firn_memory *m)
 {
-    uint64_t n = 0;
-    for (size_t i = 0; i < m->parts; i++)
-        n += firn_memtable_bytes(m->part[i].table);
-    return n;
+    return m->bytes + m->gone_bytes;
 }
 
-enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *lsm,
+enum firn_status firn_memory_view(const struct firn_memory *m, size_t warm, struct firn_lsm *lsm,
                                   struct firn_manifest *manifest, struct firn_view **out,
                                   struct firn_err *err)
 {
     struct firn_memtable *newest_first[FIRN_MEMORY_PARTS_MAX];
-    size_t n = m->parts - parts_below(m, manifest->floor);
+    size_t below = parts_below(m, manifest->floor), skip = below > warm ? below - warm : 0;
+    size_t n = m->parts - skip;
     for (size_t i = 0; i < n; i++)
         newest_first[i] = m->part[m->parts - 1 - i].table;
-    return firn_view_create(lsm, manifest, newest_first, n, out, err);
+    return firn_view_create_above(lsm, manifest, newest_first, n, m->part[skip].first, out, err);
 }

@@ -9,6 +9,7 @@
 #include "format/record.h"
 #include "lsm/memtable.h"
 #include "lsm/view.h"
+#include "obs/budget.h"
 
 /* A memtable and the log range in it. */
 struct firn_memory_part {
@@ -21,21 +22,36 @@ struct firn_memory_part {
     uint64_t log_time_ms;         /* of its last slot */
     uint64_t expired_to_ms;       /* before it all that expired is dealt with in slots before `end`;
                                    * 0 = not known. The writer's. */
+    uint64_t bytes;               /* memory of the table, as it was counted last */
 };
 
 #define FIRN_MEMORY_PARTS_MAX 256
+#define FIRN_MEMORY_GONE_MAX 256
 
+/* Parts without a gap between them, oldest first: `warm` ones that are in tables and are kept for
+ * reads alone, frozen ones that are not, and the active one. */
 struct firn_memory {
-    struct firn_memory_part part[FIRN_MEMORY_PARTS_MAX]; /* oldest first; the last one is active */
-    size_t parts;
+    struct firn_memory_part part[FIRN_MEMORY_PARTS_MAX];
+    size_t parts, warm;
     /* Derive the expiry index (key.h) from values that expire. For who flushes, or may take over,
      * while the database asks for expired events; false to begin with, changed at any time. */
     bool expiry_index;
+    /* Dropped tables that views still hold; they count until those are gone, too. */
+    struct firn_memtable *gone[FIRN_MEMORY_GONE_MAX];
+    size_t ngone;
+    uint64_t bytes;             /* of all parts */
+    uint64_t gone_bytes;        /* of those */
+    struct firn_budget *budget; /* told of both (FIRN_BUDGET_MEMTABLES), or NULL */
 };
 
-/* Begin with one empty active memtable whose first slot will be `at`. LIMIT: memory. */
-enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at) FIRN_MUST_USE;
+/* Begin with one empty active memtable whose first slot will be `at`. The budget may be NULL; it
+ * must outlive the memory. LIMIT: memory. */
+enum firn_status firn_memory_init(struct firn_memory *m, struct firn_place at,
+                                  struct firn_budget *budget) FIRN_MUST_USE;
 void firn_memory_deinit(struct firn_memory *m);
+/* Drop all and begin as `fresh` does, which was made with firn_memory_init without a budget and is
+ * taken over. */
+void firn_memory_replace(struct firn_memory *m, struct firn_memory *fresh);
 
 /* Put one record with its seqno, of slot `place`, into the active memtable; with `expiry_index` a
  * PUT that expires gives an entry of that, too. Kinds that are no state (messages, group marks)
@@ -58,24 +74,34 @@ void firn_memory_reaches(struct firn_memory *m, struct firn_place at);
 /* Freeze the active memtable and begin another whose first slot is where that one ends; one of an
  * empty log range stays. LIMIT: memory, or FIRN_MEMORY_PARTS_MAX; nothing changed then. */
 enum firn_status firn_memory_rotate(struct firn_memory *m) FIRN_MUST_USE;
-/* Drop frozen parts that end at or before the floor: they are in tables. */
-void firn_memory_drop_below(struct firn_memory *m, struct firn_place floor);
+/* Everything before the floor is in tables: frozen parts that end at or before it are warm now, and
+ * all of them but the newest `warm` are dropped. Only once a view without those is in use. */
+void firn_memory_flushed(struct firn_memory *m, struct firn_place floor, size_t warm);
+/* Let go of dropped tables that nobody reads any more. O(such tables). */
+void firn_memory_sweep(struct firn_memory *m);
+/* The first slot in memory, warm parts included. */
+static inline struct firn_place firn_memory_first(const struct firn_memory *m)
+{
+    return m->part[0].first;
+}
 
 static inline struct firn_memory_part *firn_memory_active(struct firn_memory *m)
 {
     return &m->part[m->parts - 1];
 }
-/* The oldest part if it is frozen, else NULL. */
+/* The oldest part that is in no table if it is frozen, else NULL. */
 struct firn_memory_part *firn_memory_oldest_frozen(struct firn_memory *m);
-/* Sums over all parts. */
+/* Sums over the parts that are not warm. */
 uint64_t firn_memory_raw_bytes(const struct firn_memory *m);
 uint64_t firn_memory_slots(const struct firn_memory *m);
+/* Memory of all parts, and of dropped tables that views still hold. O(1). */
 uint64_t firn_memory_bytes(const struct firn_memory *m);
 
-/* A view of the manifest's tables and of these memtables, but for those that its floor has passed.
- * Drop those (firn_memory_drop_below) only once the view is in use: until then an older manifest's
- * view needs them (I8). As firn_view_create. */
-enum firn_status firn_memory_view(const struct firn_memory *m, struct firn_lsm *lsm,
+/* A view of these memtables, of those below the manifest's floor only the newest `warm`, and of the
+ * manifest's tables that hold anything older than they do. They hold all slots from their first to
+ * the position, which is at or behind the floor, without a gap: so they may begin below it (I8),
+ * and L0 tables of slots from there on have nothing to add. As firn_view_create. */
+enum firn_status firn_memory_view(const struct firn_memory *m, size_t warm, struct firn_lsm *lsm,
                                   struct firn_manifest *manifest, struct firn_view **out,
                                   struct firn_err *err) FIRN_MUST_USE;
 

@@ -50,6 +50,12 @@ struct firn_slots {
 
 static void refill(struct firn_slots *f);
 
+static void count_held(struct firn_slots *f, size_t held_bytes)
+{
+    f->held_bytes = held_bytes;
+    firn_budget_set(f->opt.budget, FIRN_BUDGET_BATCHES, held_bytes);
+}
+
 static void fetch_free(struct fetch *x)
 {
     firn_store_op_clear(&x->op);
@@ -69,7 +75,7 @@ static void let_go(struct firn_slots *f, struct fetch *x)
     f->count--;
     x->owner = NULL;
     if (x->state == FETCH_READY) {
-        f->held_bytes -= held_of(x);
+        count_held(f, f->held_bytes - held_of(x));
         fetch_free(x);
     } else if (x->state == FETCH_FLIGHT) {
         firn_store_cancel(f->store, &x->op);
@@ -129,7 +135,7 @@ static void ready(struct fetch *x)
         fetch_free(x);
         return;
     }
-    f->held_bytes += held_of(x);
+    count_held(f, f->held_bytes + held_of(x));
     deliver(f);
 }
 
@@ -200,7 +206,7 @@ static void hand_over(struct firn_slots *f, struct fetch *x)
     };
     firn_list_remove(&x->link);
     f->count--;
-    f->held_bytes -= held_of(x);
+    count_held(f, f->held_bytes - held_of(x));
     f->typical_bytes -= f->typical_bytes / 8;
     if (held_of(x) > f->typical_bytes)
         f->typical_bytes = held_of(x);

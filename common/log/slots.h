@@ -11,6 +11,7 @@
 #include "format/batch.h"
 #include "format/place.h"
 #include "format/seal.h"
+#include "obs/budget.h"
 #include "store/store.h"
 
 #define FIRN_SLOTS_WINDOW_MAX 64
@@ -39,10 +40,11 @@ struct firn_slot_result {
 
 struct firn_slots_options {
     struct firn_id db;
-    uint64_t batch_raw_max;   /* bound of a batch's uncompressed size */
-    uint64_t ahead_bytes_max; /* stop looking further ahead while this much is held */
-    unsigned window_first;    /* GETs in flight when it starts; at least 1 */
-    unsigned window_max;      /* at most FIRN_SLOTS_WINDOW_MAX */
+    uint64_t batch_raw_max;     /* bound of a batch's uncompressed size */
+    uint64_t ahead_bytes_max;   /* stop looking further ahead while this much is held */
+    struct firn_budget *budget; /* told what is held (FIRN_BUDGET_BATCHES), or NULL */
+    unsigned window_first;      /* GETs in flight when it starts; at least 1 */
+    unsigned window_max;        /* at most FIRN_SLOTS_WINDOW_MAX */
 };
 
 struct firn_slots;

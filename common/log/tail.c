@@ -231,6 +231,7 @@ enum firn_status firn_tail_create(const struct firn_env *env, struct firn_store 
         .db = o->db,
         .batch_raw_max = o->batch_raw_max,
         .ahead_bytes_max = o->ahead_bytes_max,
+        .budget = o->budget,
         .window_first = 1, /* a probe is one GET */
         .window_max = FIRN_SLOTS_WINDOW_MAX,
     };

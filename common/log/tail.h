@@ -23,6 +23,7 @@ struct firn_tail_options {
     struct firn_id db;
     struct firn_place at; /* the first slot wanted: the floor of the view it feeds */
     uint64_t batch_raw_max;
+    struct firn_budget *budget; /* of slots read ahead; or NULL */
     uint64_t ahead_bytes_max;
     uint64_t wal_grace_ns; /* the manifest's */
     bool strict;           /* always ask for the manifest last; assumes no clock at all */

@@ -18,6 +18,7 @@ struct firn_takeover_options {
      * behind it that a standby has tailed to (every seal on the way believed). */
     struct firn_place from;
     uint64_t batch_raw_max;
+    struct firn_budget *budget; /* of slots read ahead; or NULL */
     uint64_t ahead_bytes_max;
 };
 

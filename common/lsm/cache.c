@@ -23,7 +23,9 @@ struct queue_state {
 
 struct firn_cache {
     uint64_t limit;
-    uint64_t own_bytes; /* of this struct, the hash table and the ghosts */
+    struct firn_budget *budget; /* NULL: the limit stays as it was given */
+    uint64_t detached_bytes;    /* of entries that are pinned, but in the cache no more */
+    uint64_t own_bytes;         /* of this struct, the hash table and the ghosts */
     struct firn_cache_entry **bucket;
     size_t nbuckets; /* a power of two */
     struct queue_state queue[QUEUES];
@@ -48,6 +50,22 @@ static void account(struct firn_cache *c)
         c->stats.bytes += c->queue[q].bytes;
         c->stats.entries += c->queue[q].count;
     }
+}
+
+/* The budget says what the limit is now: all that the others leave. */
+static void ask(struct firn_cache *c)
+{
+    if (!c->budget)
+        return;
+    uint64_t room = firn_budget_cache_room(c->budget);
+    c->limit = room > c->detached_bytes ? room - c->detached_bytes : 0;
+}
+
+static void tell(struct firn_cache *c)
+{
+    if (c->budget)
+        firn_budget_set_cache(c->budget, c->stats.bytes + c->detached_bytes - c->stats.pinned_bytes,
+                              c->stats.pinned_bytes);
 }
 
 enum firn_status firn_cache_create(uint64_t bytes, struct firn_cache **out)
@@ -152,6 +170,8 @@ static void detach(struct firn_cache *c, struct firn_cache_entry *e)
     e->holder = NULL;
     if (e->refs == 0)
         firn_cache_discard(e);
+    else
+        c->detached_bytes += e->bytes;
 }
 
 /* Let one entry of queue q go, or of the small one rise into the main one. False when all of it is
@@ -197,9 +217,11 @@ static bool evict_one(struct firn_cache *c)
 
 static void hold_limit(struct firn_cache *c)
 {
+    ask(c);
     account(c);
     while (c->stats.bytes > c->limit && evict_one(c))
         account(c);
+    tell(c);
 }
 
 static void grow(struct firn_cache *c)
@@ -264,8 +286,10 @@ void firn_cache_prefetch_entry(const struct firn_cache *c, uint64_t table_id, ui
 
 void firn_cache_ref(struct firn_cache *c, struct firn_cache_entry *e)
 {
-    if (e->refs++ == 0)
-        c->stats.pinned_bytes += e->bytes;
+    if (e->refs++ > 0)
+        return;
+    c->stats.pinned_bytes += e->bytes;
+    tell(c);
 }
 
 void firn_cache_unref(struct firn_cache *c, struct firn_cache_entry *e)
@@ -274,9 +298,13 @@ void firn_cache_unref(struct firn_cache *c, struct firn_cache_entry *e)
     if (--e->refs > 0)
         return;
     c->stats.pinned_bytes -= e->bytes;
-    if (e->queue == NONE)
+    if (e->queue == NONE) {
+        c->detached_bytes -= e->bytes;
         firn_cache_discard(e);
-    else if (c->stats.bytes > c->limit)
+    }
+    tell(c);
+    ask(c);
+    if (c->stats.bytes > c->limit)
         hold_limit(c);
 }
 
@@ -284,6 +312,7 @@ void firn_cache_drop(struct firn_cache *c, struct firn_cache_entry *e)
 {
     detach(c, e);
     account(c);
+    tell(c);
 }
 
 void firn_cache_free(struct firn_cache *c)
@@ -294,6 +323,8 @@ void firn_cache_free(struct firn_cache *c)
     for (int q = 0; q < QUEUES; q++)
         while (!firn_list_empty(&c->queue[q].list))
             detach(c, FIRN_CONTAINER(c->queue[q].list.next, struct firn_cache_entry, link));
+    if (c->budget)
+        firn_budget_set_cache(c->budget, 0, 0);
     firn_ghost_deinit(&c->ghost);
     firn_free(c->bucket);
     firn_free(c);
@@ -307,4 +338,15 @@ const struct firn_cache_stats *firn_cache_stats_of(const struct firn_cache *c)
 uint64_t firn_cache_limit(const struct firn_cache *c)
 {
     return c->limit;
+}
+
+void firn_cache_set_budget(struct firn_cache *c, struct firn_budget *b)
+{
+    c->budget = b;
+    hold_limit(c);
+}
+
+void firn_cache_shrink(struct firn_cache *c)
+{
+    hold_limit(c);
 }

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "format/table.h"
+#include "obs/budget.h"
 
 struct firn_cache;
 
@@ -44,6 +45,11 @@ enum firn_status firn_cache_create(uint64_t bytes, struct firn_cache **out) FIRN
 void firn_cache_free(struct firn_cache *c);
 const struct firn_cache_stats *firn_cache_stats_of(const struct firn_cache *c);
 uint64_t firn_cache_limit(const struct firn_cache *c);
+/* From now on the bound is what the budget leaves to the cache, and what it holds is told to the
+ * budget; both until free. */
+void firn_cache_set_budget(struct firn_cache *c, struct firn_budget *b);
+/* Let go of what may go until the bound holds. */
+void firn_cache_shrink(struct firn_cache *c);
 
 /* A new entry outside any cache, with one reference: a block with raw_len bytes of room in raw (the
  * caller fills raw and block), or a head or partition, which it owns from then on. NULL when memory

@@ -154,17 +154,33 @@ static void add(struct estimate *e, size_t nmem, size_t nl0,
     e->live += own - gone;
 }
 
+/* How many memtables count: the oldest may be in every partition's runs already. */
+static size_t memtables_above_runs(const struct firn_view *v)
+{
+    size_t n = v->nmemtables;
+    struct firn_place first, last;
+    for (; v->nparts && n > 0; n--) {
+        if (!firn_memtable_range(v->memtable[n - 1], &first, &last))
+            return n;
+        for (size_t p = 0; p < v->nparts; p++)
+            if (firn_place_cmp(v->part[p].l0_upto, last) <= 0)
+                return n;
+    }
+    return n;
+}
+
 uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,
                             struct firn_slice end)
 {
     struct estimate e = {.v = v, .r = {start, end}};
-    for (size_t i = 0; i < v->nmemtables; i++)
+    size_t nmem = memtables_above_runs(v);
+    for (size_t i = 0; i < nmem; i++)
         add(&e, i, 0, memtable_live, v->memtable[i]);
     for (size_t i = 0; i < v->nl0; i++)
-        add(&e, v->nmemtables, i, view_table_live, &v->l0[i]);
+        add(&e, nmem, i, view_table_live, &v->l0[i]);
     for (size_t p = 0; p < v->nparts; p++)
         for (size_t i = 0; i < v->part[p].nruns; i++)
             for (size_t t = 0; t < v->part[p].run[i].count; t++)
-                add(&e, v->nmemtables, v->nl0, view_table_live, &v->part[p].run[i].table[t]);
+                add(&e, nmem, v->nl0, view_table_live, &v->part[p].run[i].table[t]);
     return e.live > 0 ? (uint64_t)e.live : 0;
 }

@@ -36,6 +36,7 @@ struct firn_fetch {
     struct firn_job job;
     enum fetch_state state;
     uint64_t offset, length;
+    uint64_t cost;    /* memory that it takes: the reply, and what becomes of it */
     uint64_t read_id; /* the read that counted it last */
     unsigned trip;
     unsigned tries;
@@ -90,6 +91,9 @@ static struct firn_fetch *fetch_new(struct firn_lsm *l, const struct firn_read_w
         it->piece = w[i].piece;
         firn_list_init(&it->waiters);
         f->length += it->piece.stored_len;
+        /* What metadata becomes is not known before; it is about as large as it is stored. */
+        f->cost += it->piece.stored_len;
+        f->cost += it->piece.kind == FIRN_CACHE_BLOCK ? it->piece.raw_len : it->piece.stored_len;
         struct firn_fetch_item **p = bucket_of(l, f->table->loc.table_id, it->piece.offset);
         it->hnext = *p;
         *p = it;
@@ -138,15 +142,33 @@ static void submit(struct firn_lsm *l, struct firn_fetch *f)
     firn_store_submit(l->store, &f->op);
 }
 
+/* May f go now? One always may, so that what reads have pinned is some time let go of. */
+static bool has_room(const struct firn_lsm *l, const struct firn_fetch *f)
+{
+    const struct firn_budget *b = l->options.budget;
+    if (l->nactive == 0)
+        return true;
+    if (!b)
+        return l->active_bytes + f->cost <= l->options.fetch_bytes_max;
+    return l->active_bytes + f->cost <= b->part[FIRN_BUDGET_FETCHES].share &&
+           !firn_budget_full(b, FIRN_BUDGET_PINNED);
+}
+
+static void count_active(struct firn_lsm *l, uint64_t active_bytes)
+{
+    l->active_bytes = active_bytes;
+    firn_budget_set(l->options.budget, FIRN_BUDGET_FETCHES, active_bytes);
+}
+
 static void pump(struct firn_lsm *l)
 {
     while (!firn_list_empty(&l->queued)) {
         struct firn_fetch *f = FIRN_CONTAINER(l->queued.next, struct firn_fetch, link);
-        if (l->nactive > 0 && l->active_bytes + f->length > l->options.fetch_bytes_max)
+        if (!has_room(l, f))
             return;
         firn_list_remove(&f->link);
         l->nactive++;
-        l->active_bytes += f->length;
+        count_active(l, l->active_bytes + f->cost);
         submit(l, f);
     }
 }
@@ -265,7 +287,7 @@ static void item_end(struct firn_lsm *l, struct firn_fetch_item *it)
 static void fetch_end(struct firn_lsm *l, struct firn_fetch *f)
 {
     l->nactive--;
-    l->active_bytes -= f->length;
+    count_active(l, l->active_bytes - f->cost);
     for (size_t i = 0; i < f->nitems; i++)
         item_end(l, &f->item[i]);
     fetch_free(f);

@@ -348,7 +348,7 @@ static enum firn_status open_sources(struct firn_iter *it)
     if (!it->source || !it->heap)
         return FIRN_LIMIT;
     /* All that is read ahead is pinned: it must not fill the cache. */
-    it->ahead_bytes = v->lsm->options.readahead_bytes;
+    it->ahead_bytes = firn_lsm__readahead(v->lsm);
     if (it->ahead_bytes > firn_cache_limit(v->lsm->cache) / 4)
         it->ahead_bytes = firn_cache_limit(v->lsm->cache) / 4;
     it->ahead_bytes /= most - v->nmemtables + 1;

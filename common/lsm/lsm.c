@@ -19,6 +19,12 @@ static void call_ready(void *arg)
     }
 }
 
+static void shrink(void *arg)
+{
+    struct firn_lsm *l = arg;
+    firn_cache_shrink(l->cache);
+}
+
 enum firn_status firn_lsm_create(const struct firn_env *env, struct firn_store *store,
                                  const struct firn_lsm_options *o, struct firn_lsm **out)
 {
@@ -41,6 +47,11 @@ enum firn_status firn_lsm_create(const struct firn_env *env, struct firn_store *
         firn_free(l);
         return FIRN_LIMIT;
     }
+    if (o->budget) {
+        o->budget->reclaim = shrink;
+        o->budget->reclaim_arg = l;
+        firn_cache_set_budget(l->cache, o->budget);
+    }
     *out = l;
     return FIRN_OK;
 }
@@ -57,6 +68,8 @@ void firn_lsm_free(struct firn_lsm *l)
     FIRN_ASSERT(firn_lsm_idle(l) && firn_list_empty(&l->ready) && l->nhandles == 0);
     if (l->ready_defer.queued)
         firn_defer_cancel(l->env, &l->ready_defer);
+    if (l->options.budget)
+        l->options.budget->reclaim = NULL;
     firn_cache_free(l->cache);
     firn_codec_ctx_clear(&l->codec);
     firn_free(l->handle);

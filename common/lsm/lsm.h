@@ -12,6 +12,7 @@
 #include "base/slice.h"
 #include "env/env.h"
 #include "format/entry.h"
+#include "obs/budget.h"
 #include "store/store.h"
 
 struct firn_lsm;
@@ -23,6 +24,9 @@ struct firn_lsm_options {
     uint64_t cache_bytes;     /* bound of the RAM block cache, metadata included */
     uint64_t fetch_bytes_max; /* bound of bytes under way from the store at any time */
     uint64_t readahead_bytes; /* scans fetch up to this much ahead; 0 = 1 MiB */
+    /* Or NULL. It bounds cache and fetches instead of the two above, and is told what they, and
+     * what reads have pinned, hold. Must outlive the lsm. */
+    struct firn_budget *budget;
 };
 
 struct firn_lsm_stats {

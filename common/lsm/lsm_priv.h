@@ -31,6 +31,14 @@ struct firn_lsm {
     struct firn_defer ready_defer;
 };
 
+/* What one walk may fetch ahead: nothing once reads have pinned half of their share. */
+static inline uint64_t firn_lsm__readahead(const struct firn_lsm *l)
+{
+    const struct firn_budget *b = l->options.budget;
+    bool tight = b && b->part[FIRN_BUDGET_PINNED].used >= b->part[FIRN_BUDGET_PINNED].share / 2;
+    return tight ? 0 : l->options.readahead_bytes;
+}
+
 /* --- table handles (table_handle.c): one per object, shared by every reference to it */
 struct firn_table_handle {
     struct firn_lsm *lsm;

@@ -30,6 +30,11 @@ void firn_memtable_ref(struct firn_memtable *m)
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
 }
 
+bool firn_memtable_shared(const struct firn_memtable *m)
+{
+    return atomic_load_explicit(&m->refs, memory_order_acquire) > 1;
+}
+
 void firn_memtable_unref(struct firn_memtable *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)

@@ -18,6 +18,9 @@ enum firn_status firn_memtable_create(struct firn_memtable **out) FIRN_MUST_USE;
 void firn_memtable_ref(struct firn_memtable *m);
 void firn_memtable_unref(struct firn_memtable *m); /* NULL-safe; frees with the last one */
 
+/* Does anybody but the caller hold a reference? Others may be letting go meanwhile. */
+bool firn_memtable_shared(const struct firn_memtable *m);
+
 /* Insert a version (key and value are copied). Seqnos only grow. FIRN_LIMIT when memory is short
  * (or key or value are 4 GiB and more), FIRN_INVALID when the seqno lies below the key's newest or
  * the kind is RANGEDEL: then nothing was inserted. O(1) for a key that is there; a new one costs

@@ -30,14 +30,16 @@ static enum firn_status table_init(struct firn_view *v, const Firn__Table *t,
     return FIRN_OK;
 }
 
-static enum firn_status l0_init(struct firn_view *v, struct firn_err *err)
+static enum firn_status l0_init(struct firn_view *v, struct firn_place from, struct firn_err *err)
 {
     const Firn__Manifest *m = v->manifest->pb;
     v->l0 = array(v, m->n_l0, sizeof *v->l0);
     if (!v->l0)
         return firn_fail(err, FIRN_LIMIT, "no memory for a view");
     for (size_t i = 0; i < m->n_l0; i++) {
-        enum firn_status st = table_init(v, m->l0[i], &v->l0[i], err);
+        if (m->l0[i]->first && firn_place_cmp(firn_place_of(m->l0[i]->first), from) >= 0)
+            continue; /* it is in memory, whole */
+        enum firn_status st = table_init(v, m->l0[i], &v->l0[v->nl0], err);
         if (st != FIRN_OK)
             return st;
         v->nl0++;
@@ -110,6 +112,15 @@ enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *ma
                                   struct firn_memtable *const *memtables, size_t nmemtables,
                                   struct firn_view **out, struct firn_err *err)
 {
+    static const struct firn_place nowhere = {UINT64_MAX, UINT64_MAX};
+    return firn_view_create_above(lsm, manifest, memtables, nmemtables, nowhere, out, err);
+}
+
+enum firn_status firn_view_create_above(struct firn_lsm *lsm, struct firn_manifest *manifest,
+                                        struct firn_memtable *const *memtables, size_t nmemtables,
+                                        struct firn_place from, struct firn_view **out,
+                                        struct firn_err *err)
+{
     struct firn_view *v = firn_calloc(1, sizeof *v);
     if (!v)
         return firn_fail(err, FIRN_LIMIT, "no memory for a view");
@@ -127,7 +138,7 @@ enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *ma
     if (st == FIRN_OK && manifest) {
         firn_manifest_ref(manifest);
         v->manifest = manifest;
-        st = l0_init(v, err);
+        st = l0_init(v, from, err);
         if (st == FIRN_OK)
             st = parts_init(v, err);
     }

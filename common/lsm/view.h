@@ -22,6 +22,12 @@ enum firn_status firn_view_create(struct firn_lsm *lsm, struct firn_manifest *ma
  * yet over what is. Inserts into top show up in it. FIRN_LIMIT (memory). O(memtables). */
 enum firn_status firn_view_overlay(struct firn_view *base, struct firn_memtable *top,
                                    struct firn_view **out) FIRN_MUST_USE;
+/* The same, where the memtables hold every slot from `from` to their newest: L0 tables of slots
+ * from there on are left out, for what they have is in memory. */
+enum firn_status firn_view_create_above(struct firn_lsm *lsm, struct firn_manifest *manifest,
+                                        struct firn_memtable *const *memtables, size_t nmemtables,
+                                        struct firn_place from, struct firn_view **out,
+                                        struct firn_err *err) FIRN_MUST_USE;
 void firn_view_ref(struct firn_view *v);
 void firn_view_unref(struct firn_view *v);                           /* NULL-safe */
 struct firn_manifest *firn_view_manifest(const struct firn_view *v); /* borrowed; NULL = none */

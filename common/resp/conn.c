@@ -8,8 +8,11 @@
 #include <string.h>
 
 #define PARKED_QUERY_BYTES                                                                         \
-    (256 * 1024)                /* received behind a parked command before reading stops           \
-                                 */
+    (256 * 1024) /* received behind a parked command before reading stops                          \
+                  */
+#define HIGH_PAUSE_BYTES ((size_t)64 * 1024) /* as output_pause_bytes, while memory is short */
+#define STALL_SHARE                                                                                \
+    8 /* then a query of one part in this many of the clients' share is not read on */
 #define KEEP_BYTES (256 * 1024) /* an empty buffer larger than this is given back */
 
 /* --- life */
@@ -62,7 +65,7 @@ void firn_conn__destroy(struct firn_conn *c)
     firn_conn__held_clear(c);
     s->stats.connected--;
     s->stats.parked -= c->parked;
-    s->stats.buffer_bytes -= c->accounted_bytes;
+    firn_server__account(s, 0 - c->accounted_bytes);
     firn_parser_clear(&c->parser);
     firn_buf_clear(&c->query);
     firn_reply_clear(&c->out);
@@ -99,15 +102,27 @@ void firn_conn__closed(void *arg)
 static bool output_full(const struct firn_conn *c)
 {
     const struct firn_server_options *o = &c->srv->opt;
-    if (c->out.buf.len - c->sent <= o->output_pause_bytes)
+    size_t pause = o->output_pause_bytes, held_max = o->output_bytes_max / 4;
+    if (__builtin_expect(c->srv->pressure != FIRN_PRESSURE_NONE, 0)) {
+        pause = pause < HIGH_PAUSE_BYTES ? pause : HIGH_PAUSE_BYTES;
+        held_max = held_max < HIGH_PAUSE_BYTES ? held_max : HIGH_PAUSE_BYTES;
+    }
+    if (c->out.buf.len - c->sent <= pause)
         return false;
-    return firn_conn__sendable(c) > o->output_pause_bytes ||
-           firn_conn__withheld(c) > o->output_bytes_max / 4;
+    return firn_conn__sendable(c) > pause || firn_conn__withheld(c) > held_max;
+}
+
+bool firn_conn__stalled(const struct firn_conn *c)
+{
+    const struct firn_server *s = c->srv;
+    return s->pressure != FIRN_PRESSURE_NONE && c->incomplete &&
+           c->query.cap > s->opt.budget->part[FIRN_BUDGET_CLIENTS].share / STALL_SHARE;
 }
 
 static bool may_execute(const struct firn_conn *c)
 {
-    return !c->parked && c->closing == FIRN_CONN_OPEN && !output_full(c);
+    return !c->parked && c->closing == FIRN_CONN_OPEN && !output_full(c) &&
+           c->srv->pressure != FIRN_PRESSURE_FULL;
 }
 
 bool firn_conn__runnable(const struct firn_conn *c)
@@ -125,10 +140,11 @@ void firn_conn__settle(struct firn_conn *c)
 {
     struct firn_server *s = c->srv;
     size_t bytes = bytes_held(c);
-    s->stats.buffer_bytes += bytes - c->accounted_bytes;
+    firn_server__account(s, bytes - c->accounted_bytes);
     c->accounted_bytes = bytes;
     bool waiting = c->query_at < c->query.len;
     bool on = c->closing == FIRN_CONN_OPEN && !s->draining && !output_full(c) &&
+              s->pressure != FIRN_PRESSURE_FULL && !firn_conn__stalled(c) &&
               !(waiting && c->parked && c->query.len - c->query_at > PARKED_QUERY_BYTES);
     if (on != c->reading) {
         c->reading = on;

@@ -67,10 +67,10 @@ void firn_conn_run_own(struct firn_conn *c, const struct firn_command *cmd, size
 
 /* How many bytes of the reply buffer lay before the reply of the command being executed. */
 size_t firn_conn_mark(const struct firn_conn *c);
-/* Memory that the handler holds for this connection (commands queued by MULTI …): counted among its
- * buffers from the end of the turn on. Replaces what was said before. */
+/* Memory that the handler holds for this connection (its session, commands queued by MULTI, a reply
+ * that is being gathered): counted among its buffers from the end of the turn on. Replaces what was
+ * said before. */
 void firn_conn_charge(struct firn_conn *c, size_t bytes);
-
 /* The engine's state of this connection; NULL at first. */
 void **firn_conn_session(struct firn_conn *c);
 struct firn_server *firn_conn_server(struct firn_conn *c);

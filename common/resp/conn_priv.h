@@ -102,6 +102,13 @@ struct firn_server_listener {
     char local[FIRN_PEER_MAX];
 };
 
+/* How near the clients are to their share of memory. */
+enum firn_pressure {
+    FIRN_PRESSURE_NONE,
+    FIRN_PRESSURE_HIGH, /* half of it: nobody goes on who holds much */
+    FIRN_PRESSURE_FULL, /* all of it: nobody goes on until the largest are closed */
+};
+
 struct firn_server {
     const struct firn_env *env;
     const struct firn_handler *handler;
@@ -123,6 +130,8 @@ struct firn_server {
     struct firn_timer expire_timer; /* runs while replies are held */
     struct firn_timer clock_timer;  /* once a second while there are connections */
     bool loading;
+    enum firn_pressure pressure;
+    bool pressure_changed; /* relieve() has to tell the connections */
 
     /* Time is charged to commands in runs of equal ones: one clock reading per run. */
     struct firn_command_entry *run_cmd;
@@ -157,6 +166,8 @@ void firn_conn__process(struct firn_conn *c);
 void firn_conn__settle(struct firn_conn *c);
 /* Queue for firn_conn__process at the end of the turn. */
 void firn_conn__make_ready(struct firn_conn *c);
+/* Does it stand still because it has much of a command that is not whole, and memory is short? */
+bool firn_conn__stalled(const struct firn_conn *c);
 /* Are there bytes to be executed and nothing in the way? */
 bool firn_conn__runnable(const struct firn_conn *c);
 
@@ -187,6 +198,8 @@ void firn_conn__limit_subscriber(struct firn_conn *c);
 
 /* Something is to be done at the end of the turn. */
 void firn_server__kick(struct firn_server *s);
+/* Clients hold so many bytes more than before (or, wrapping around, fewer). */
+void firn_server__account(struct firn_server *s, size_t more);
 /* Charge the time since the last call to the command before, and go on for e (NULL = nothing runs).
  */
 void firn_server__charge(struct firn_server *s, struct firn_command_entry *e);

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define EXPIRE_NS (25 * FIRN_MS)
+/* A client that stands still for want of memory, and sends nothing, has this long. */
+#define STALLED_NS (1 * FIRN_SEC)
 #define CLOSE_FLUSH_NS (10 * FIRN_SEC) /* for a closing connection to take its last bytes */
 
 /* --- the end of the turn */
@@ -17,6 +19,87 @@
 void firn_server__kick(struct firn_server *s)
 {
     firn_defer(s->env, &s->turn);
+}
+
+/* --- memory of all clients */
+
+static void set_pressure(struct firn_server *s)
+{
+    const struct firn_budget *b = s->opt.budget;
+    uint64_t used = s->stats.buffer_bytes, share = b->part[FIRN_BUDGET_CLIENTS].share;
+    /* What raised it must have gone down by an eighth of the share before it falls again. */
+    enum firn_pressure p = FIRN_PRESSURE_NONE;
+    if (used > share || (s->pressure == FIRN_PRESSURE_FULL && used > share - share / 8))
+        p = FIRN_PRESSURE_FULL;
+    else if (used > share / 2 || (s->pressure != FIRN_PRESSURE_NONE && used > share * 3 / 8))
+        p = FIRN_PRESSURE_HIGH;
+    s->pressure = p;
+}
+
+void firn_server__account(struct firn_server *s, size_t more)
+{
+    s->stats.buffer_bytes += more;
+    if (!s->opt.budget)
+        return;
+    firn_budget_set(s->opt.budget, FIRN_BUDGET_CLIENTS, s->stats.buffer_bytes);
+    enum firn_pressure before = s->pressure;
+    set_pressure(s);
+    if (s->pressure == before)
+        return;
+    s->pressure_changed = true;
+    firn_server__kick(s);
+}
+
+static void evict(struct firn_server *s, struct firn_conn *c)
+{
+    s->stats.evicted++;
+    if (s->handler->evicted)
+        s->handler->evicted(s->handler->arg, c, c->accounted_bytes);
+    firn_conn_close(c, false);
+}
+
+static bool goes_before(const struct firn_conn *c, const struct firn_conn *other)
+{
+    if (c->no_evict != other->no_evict)
+        return !c->no_evict; /* the others only when there is nobody else */
+    return c->accounted_bytes > other->accounted_bytes;
+}
+
+/* The open connection that holds most, of those that stand still or of all. */
+static struct firn_conn *largest(struct firn_server *s, bool stalled_only)
+{
+    struct firn_conn *best = NULL;
+    uint64_t now = stalled_only ? firn_boot_ns(s->env) : 0;
+    FIRN_LIST_EACH(it, nx, &s->conns)
+    {
+        struct firn_conn *c = FIRN_CONTAINER(it, struct firn_conn, link);
+        if (c->closing == FIRN_CONN_CLOSE_NOW ||
+            (stalled_only && !(firn_conn__stalled(c) && now - c->active_ns >= STALLED_NS)))
+            continue;
+        if (!best || goes_before(c, best))
+            best = c;
+    }
+    return best;
+}
+
+/* Above the share the largest go, as with Redis's maxmemory-clients; who had to wait goes on. */
+static void relieve(struct firn_server *s)
+{
+    struct firn_conn *c;
+    while (s->pressure == FIRN_PRESSURE_FULL && (c = largest(s, false))) {
+        evict(s, c);
+        firn_conn__destroy(c);
+    }
+    if (!s->pressure_changed)
+        return;
+    s->pressure_changed = false;
+    FIRN_LIST_EACH(it, nx, &s->conns)
+    {
+        c = FIRN_CONTAINER(it, struct firn_conn, link);
+        firn_conn__settle(c);
+        if (firn_conn__runnable(c))
+            firn_conn__make_ready(c);
+    }
 }
 
 static void run_ready(struct firn_server *s)
@@ -61,10 +144,13 @@ static void drain_end(struct firn_server *s)
 static void end_of_turn(void *arg)
 {
     struct firn_server *s = arg;
+    relieve(s);
     run_ready(s);
     struct firn_list *n;
     while ((n = firn_list_pop(&s->dirty)))
         firn_conn__flush(FIRN_CONTAINER(n, struct firn_conn, dirty));
+    if (s->pressure == FIRN_PRESSURE_FULL)
+        relieve(s);
     if (s->draining)
         drain_step(s);
     close_doomed(s);
@@ -114,11 +200,11 @@ static enum firn_status on_accept(void *arg, struct firn_sock *sock, const char 
     }
     c->loopback = loopback;
     *user = (struct firn_sock_user){firn_conn__data, firn_conn__writable, firn_conn__closed, c};
-    firn_conn__settle(c);
     if (!firn_timer_running(&s->clock_timer))
         firn_timer_start(s->env, &s->clock_timer, FIRN_SEC);
     if (s->handler->open)
         s->handler->open(s->handler->arg, c);
+    firn_conn__settle(c);
     return FIRN_OK;
 }
 
@@ -311,6 +397,9 @@ static void on_clock_timer(void *arg)
         }
         firn_conn__limit_subscriber(c);
     }
+    struct firn_conn *stalled = s->pressure != FIRN_PRESSURE_NONE ? largest(s, true) : NULL;
+    if (stalled)
+        evict(s, stalled);
     if (!firn_list_empty(&s->conns))
         firn_timer_start(s->env, &s->clock_timer, FIRN_SEC);
 }

@@ -5,6 +5,7 @@
 
 #include "env/env.h"
 #include "env/net.h"
+#include "obs/budget.h"
 #include "resp/command.h"
 #include "resp/conn.h"
 
@@ -56,6 +57,9 @@ struct firn_handler {
     /* RESET: give up MULTI, WATCH, subscriptions, per-connection choices. */
     void (*reset)(void *arg, struct firn_conn *c);
     void (*describe)(void *arg, struct firn_conn *c, struct firn_conn_describe *out);
+    /* The connection is about to be closed because all clients together hold more than their share
+     * of memory and it holds `bytes`, more than any other. */
+    void (*evicted)(void *arg, struct firn_conn *c, size_t bytes);
     const char *(*role)(void *arg); /* for HELLO: "master" or "replica"; NULL = master */
     void *arg;
 };
@@ -77,15 +81,19 @@ struct firn_server_options {
     uint64_t idle_timeout_ns;    /* `timeout`; 0 = connections may idle for ever */
     unsigned commit_timeout_ms;  /* 1500, for the text of -KVUNKNOWN */
     unsigned read_timeout_ms;    /* 1500, for the text of -KVSTALE */
-    const char *redis_version;   /* "7.2.4" */
-    const char *mode;            /* "standalone" */
+    /* Of all clients' buffers together (FIRN_BUDGET_CLIENTS), which is told what they hold: with
+     * half of the share in use large ones are not read on, above it the largest are closed. NULL:
+     * no bound. Must outlive the server. */
+    struct firn_budget *budget;
+    const char *redis_version; /* "7.2.4" */
+    const char *mode;          /* "standalone" */
 };
 
 struct firn_server_stats {
     uint64_t connections_received, connections_rejected;
     uint64_t commands_processed;
     uint64_t net_in_bytes, net_out_bytes;
-    uint64_t output_limit_closed, query_limit_closed, idle_closed;
+    uint64_t output_limit_closed, query_limit_closed, idle_closed, evicted;
     uint64_t pubsub_limit_closed;                         /* subscribers that read too slowly */
     uint64_t parked_total;                                /* commands that were parked, each once */
     uint64_t gated_replies;                               /* replies that were held */

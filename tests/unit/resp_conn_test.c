@@ -22,7 +22,7 @@ static struct {
     char text[8192];
     bool park;          /* LATE parks */
     bool note_prefetch; /* what is parsed ahead is noted, too */
-    int opened, closed, rejected, reset;
+    int opened, closed, rejected, reset, evicted;
     uint64_t arrival_ns;
     struct fake f;
 } t;
@@ -118,13 +118,22 @@ static void on_prefetch(void *arg, struct firn_conn *c, const struct firn_upcomi
         note(u[i].entry ? "soon" : "unknown", u[i].argc, u[i].argv);
 }
 
+static void on_evicted(void *arg, struct firn_conn *c, size_t bytes)
+{
+    (void)arg;
+    assert_non_null(c);
+    assert_true(bytes > 1000);
+    t.evicted++;
+}
+
 static const struct firn_handler handler = {.exec = exec,
                                             .open = on_open,
                                             .close = on_close,
                                             .lookahead = on_lookahead,
                                             .prefetch = on_prefetch,
                                             .rejected = on_rejected,
-                                            .reset = on_reset};
+                                            .reset = on_reset,
+                                            .evicted = on_evicted};
 
 static void start(const struct firn_server_options *o)
 {
@@ -665,6 +674,87 @@ static void large_value(void **state)
     fake_sock_free(k);
 }
 
+#define CROWD 40
+#define CLIENTS_SHARE ((uint64_t)1 << 20)
+
+static void budget_of(struct firn_budget *b)
+{
+    firn_budget_init(b, CLIENTS_SHARE);
+    b->part[FIRN_BUDGET_CLIENTS].share = CLIENTS_SHARE;
+}
+
+/* Clients that do not read what they ask for: together they keep to their share, the ones that hold
+ * most go, and who reads is served all the time. */
+static void crowd_of_slow_readers(void **state)
+{
+    (void)state;
+    struct firn_budget b;
+    budget_of(&b);
+    start(&(struct firn_server_options){.budget = &b});
+    struct firn_sock *k[CROWD], *good = fake_connect(&t.f);
+    unsigned gone = 0;
+    for (int i = 0; i < CROWD; i++) {
+        k[i] = fake_connect(&t.f);
+        k[i]->window = 0;
+        for (int n = 0; n < 30 && k[i]->reading && !k[i]->closed; n++)
+            fake_send(&t.f, k[i], "big 30000\r\nbig 30000\r\n");
+        assert_true(b.part[FIRN_BUDGET_CLIENTS].used <= CLIENTS_SHARE);
+        assert_int_equal(b.part[FIRN_BUDGET_CLIENTS].used, firn_server_stats(t.f.s)->buffer_bytes);
+        t.text[0] = '\0';
+        EXPECT(good, "PING\r\n", "+PONG\r\n");
+        EXPECT(good, "big 10\r\n", "$10\r\nxxxxxxxxxx\r\n");
+    }
+    for (int i = 0; i < CROWD; i++)
+        gone += k[i]->closed;
+    assert_true(gone > 0 && gone < CROWD);
+    assert_int_equal(t.evicted, gone);
+    assert_int_equal(firn_server_stats(t.f.s)->evicted, gone);
+    assert_true(b.part[FIRN_BUDGET_CLIENTS].peak <= CLIENTS_SHARE + 70000); /* and one reply */
+    /* Those that are left get all they asked for. */
+    for (int i = 0; i < CROWD; i++) {
+        if (k[i]->closed)
+            continue;
+        k[i]->window = SIZE_MAX;
+        k[i]->user.writable(k[i]->user.arg);
+        fake_turn(&t.f);
+        assert_true(k[i]->reading && k[i]->got.len % 30010 == 0);
+    }
+    stop();
+    assert_int_equal(b.part[FIRN_BUDGET_CLIENTS].used, 0);
+    for (int i = 0; i < CROWD; i++)
+        fake_sock_free(k[i]);
+    fake_sock_free(good);
+}
+
+/* Half of large commands, and nothing more: they are not read on while memory is short, then go. */
+static void crowd_of_unfinished_commands(void **state)
+{
+    (void)state;
+    struct firn_budget b;
+    budget_of(&b);
+    start(&(struct firn_server_options){.budget = &b});
+    struct firn_sock *k[8], *good = fake_connect(&t.f);
+    static const char half[] = "*3\r\n$3\r\nset\r\n$1\r\nk\r\n$140000\r\nvvvv";
+    for (int i = 0; i < 8; i++) {
+        k[i] = fake_connect(&t.f);
+        fake_send(&t.f, k[i], half);
+        assert_true(b.part[FIRN_BUDGET_CLIENTS].used <= CLIENTS_SHARE);
+        EXPECT(good, "PING\r\n", "+PONG\r\n");
+    }
+    assert_false(k[6]->reading);
+    firn_fake_run_for(t.f.w, 20 * FIRN_SEC);
+    assert_true(t.evicted > 0);
+    EXPECT(good, "PING\r\n", "+PONG\r\n");
+    struct firn_sock *later = fake_connect(&t.f);
+    EXPECT(later, "PING\r\n", "+PONG\r\n");
+    assert_true(later->reading);
+    stop();
+    for (int i = 0; i < 8; i++)
+        fake_sock_free(k[i]);
+    fake_sock_free(good);
+    fake_sock_free(later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,6 +781,8 @@ int main(void)
         cmocka_unit_test(drain_deadline),
         cmocka_unit_test(idle_timeout),
         cmocka_unit_test(large_value),
+        cmocka_unit_test(crowd_of_slow_readers),
+        cmocka_unit_test(crowd_of_unfinished_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
