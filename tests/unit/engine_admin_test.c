@@ -190,7 +190,7 @@ static void memory(void **state)
 {
     (void)state;
     client_send(c, "MEMORY STATS");
-    EXPECT_START(c, "*24\r\n$14\r\npeak.allocated\r\n:");
+    EXPECT_START(c, "*26\r\n$14\r\npeak.allocated\r\n:");
     CALL(c, "MEMORY PURGE", "+OK\r\n");
     CALL(c, "MEMORY MALLOC-STATS", "$45\r\nStats not supported for the current allocator\r\n");
 }
