@@ -44,11 +44,10 @@ void firn_engine__enqueue(struct firn_session *s, size_t argc, const struct firn
     struct firn_queue *q = &s->queue;
     struct firn_reply *out = firn_conn_out(s->c);
     struct firn_command_entry *e = firn_conn_command(s->c);
-    bool writes = e->cmd->flags & (FIRN_CMD_WRITE | FIRN_CMD_MAY_REPLICATE);
     bool queued = false;
     if (!may_queue(e, argc)) {
         firn_reply_error(out, "ERR Command not allowed inside a transaction");
-    } else if (writes && (!db->writable || db->fenced)) {
+    } else if (firn_engine__may_write(e->cmd) && (!db->writable || db->fenced)) {
         (void)firn_engine__refuse_readonly(s->e, out);
     } else if (firn_engine__queue_add(q, e, argc, argv,
                                       (size_t)db->settings->client_query_bytes_max) != FIRN_OK) {
@@ -117,8 +116,10 @@ enum firn_status firn_engine__cmd_discard(struct firn_eval *x)
 static enum firn_status exec_ready(struct firn_eval *x)
 {
     struct firn_db *db = x->db;
-    const struct firn_session *s = x->s;
-    if (s->queue.writes)
+    const struct firn_queue *q = &x->s->queue;
+    if (!q->data)
+        return FIRN_OK;
+    if (q->writes)
         return firn_engine__write_ready(x, 0); /* how many bytes is known later */
     if (!db->writable)
         return firn_engine__read_ready(x);

@@ -61,7 +61,8 @@ enum firn_status firn_engine__queue_add(struct firn_queue *q, struct firn_comman
     if (!copy)
         return FIRN_LIMIT;
     q->cmd[q->n++] = (struct firn_tx_cmd){.entry = entry, .argv = copy, .argc = argc};
-    q->writes |= entry->cmd->flags & (FIRN_CMD_WRITE | FIRN_CMD_MAY_REPLICATE);
+    q->writes |= firn_engine__may_write(entry->cmd);
+    q->data |= firn_engine__touches_data(entry);
     return FIRN_OK;
 }
 

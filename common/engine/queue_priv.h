@@ -14,7 +14,8 @@ struct firn_queue {
     bool on;                 /* between MULTI and its end */
     bool ending;             /* by the command under way */
     bool spoilt;             /* a command was refused: EXEC answers -EXECABORT */
-    bool writes;             /* a command may write */
+    bool writes;             /* a command may write … */
+    bool data;               /* … or at least looks at data */
     struct firn_arena arena; /* arguments */
     struct firn_tx_cmd *cmd;
     size_t n, cap;

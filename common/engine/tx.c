@@ -84,10 +84,14 @@ enum firn_status firn_engine__tx_show(struct firn_eval *x)
 
 /* ---- a pass */
 
-static bool touches_data(const struct firn_command_entry *e)
+bool firn_engine__may_write(const struct firn_command *cmd)
 {
-    return !e->own &&
-           (e->cmd->flags & (FIRN_CMD_WRITE | FIRN_CMD_READONLY | FIRN_CMD_MAY_REPLICATE));
+    return cmd->flags & (FIRN_CMD_WRITE | FIRN_CMD_MAY_REPLICATE);
+}
+
+bool firn_engine__touches_data(const struct firn_command_entry *e)
+{
+    return !e->own && (firn_engine__may_write(e->cmd) || e->cmd->flags & FIRN_CMD_READONLY);
 }
 
 static bool named(const struct firn_command_entry *e, const char *name)
@@ -178,7 +182,8 @@ void firn_engine__tx_note_misses(struct firn_tx *tx, size_t from, uint8_t ns)
         struct firn_eval x = inner(tx, i);
         follow(c, &ns, &(struct firn_reply){0});
         x.ns = ns;
-        if (!touches_data(c->entry) || !firn_engine__looks_at_keys(x.db, x.cmd, x.argc))
+        if (!firn_engine__touches_data(c->entry) ||
+            !firn_engine__looks_at_keys(x.db, x.cmd, x.argc))
             continue;
         size_t n = firn_command_keys(x.cmd, x.argc, x.argv, ref, sizeof ref / sizeof *ref);
         for (size_t k = 0; n != FIRN_KEYS_INVALID && k < n && k < sizeof ref / sizeof *ref; k++) {
@@ -202,10 +207,14 @@ enum firn_status firn_engine__tx_pass(struct firn_tx *tx)
     size_t i = 0;
     enum firn_status st = FIRN_OK;
     (void)firn_engine__now(x); /* one for all */
-    x->s->read.keep = true;    /* every block that was fetched stays: each pass gets further */
+    if (x->view && !x->held) { /* records may borrow values from it up to the commit */
+        firn_view_ref(x->view);
+        x->held = x->view;
+    }
+    x->s->read.keep = true; /* every block that was fetched stays: each pass gets further */
     for (; i < tx->n && st == FIRN_OK; i++) {
         struct firn_tx_cmd *c = &tx->cmd[i];
-        if (touches_data(c->entry)) {
+        if (firn_engine__touches_data(c->entry)) {
             st = evaluate(tx, i, ns);
             continue;
         }
@@ -292,7 +301,7 @@ void firn_engine__tx_effects(struct firn_tx *tx)
     size_t from = 0;
     tx->running = true;
     for (size_t i = 0; i < tx->n; i++) {
-        if (touches_data(tx->cmd[i].entry))
+        if (firn_engine__touches_data(tx->cmd[i].entry))
             continue;
         size_t upto = tx->cmd[i].reply_at - mark;
         firn_reply_raw(out, data.data + from, upto - from);

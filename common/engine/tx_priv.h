@@ -52,6 +52,9 @@ enum firn_status firn_engine__tx_pass(struct firn_tx *tx) FIRN_MUST_USE;
 enum firn_status firn_engine__tx_commit(struct firn_tx *tx) FIRN_MUST_USE;
 /* After the commit: run what was left out, each reply put where it belongs. */
 void firn_engine__tx_effects(struct firn_tx *tx);
+/* Does the command write, perhaps; does it touch data at all? Others run after the commit. */
+bool firn_engine__may_write(const struct firn_command *cmd);
+bool firn_engine__touches_data(const struct firn_command_entry *e);
 /* Take what was appended since mark out of the reply, into a buffer that the caller clears. False:
  * memory; the reply has failed. */
 bool firn_engine__tx_cut(struct firn_reply *out, size_t mark, struct firn_buf *to);
