@@ -195,14 +195,9 @@ static inline uint64_t prefix_at(const struct firn_block *b, uint32_t r)
  * BEFORE_ALL if the first key is larger, BEHIND_ALL if every key is smaller. */
 static uint32_t find_restart(const struct firn_block *b, struct firn_slice key)
 {
-    if (b->common) {
-        size_t n = key.len < b->common ? key.len : b->common;
-        int c = n ? memcmp(key.data, b->first_key, n) : 0;
-        if (c != 0)
-            return c < 0 ? BEFORE_ALL : BEHIND_ALL;
-        if (key.len < b->common)
-            return BEFORE_ALL;
-    }
+    if (key.len < b->common || !firn_same_bytes(key.data, b->first_key, b->common))
+        return firn_slice_cmp(key, firn_slice_of(b->first_key, b->common)) < 0 ? BEFORE_ALL
+                                                                               : BEHIND_ALL;
     uint64_t p = firn_key_prefix(key, b->common);
     uint32_t lo = count_below(b->prefix, b->restarts, p);
     if (lo == b->restarts || prefix_at(b, lo) != p)

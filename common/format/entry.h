@@ -43,15 +43,34 @@ static inline size_t firn_shared_len(const uint8_t *a, const uint8_t *b, size_t 
     return i;
 }
 
+/* Are n bytes the same? For few of them, without a call. */
+static inline bool firn_same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        if (firn_le64(a + i) != firn_le64(b + i))
+            return false;
+    if (n >= 8)
+        return firn_le64(a + n - 8) == firn_le64(b + n - 8);
+    while (i < n && a[i] == b[i])
+        i++;
+    return i == n;
+}
+
 /* The 8 bytes of `key` behind its first `skip`, first byte highest, zeros behind its end. */
 static inline uint64_t firn_key_prefix(struct firn_slice key, size_t skip)
 {
     if (key.len >= skip + 8)
         return firn_be64(key.data + skip);
-    uint8_t b[8] = {0};
-    if (key.len > skip)
-        memcpy(b, key.data + skip, key.len - skip);
-    return firn_be64(b);
+    if (key.len <= skip)
+        return 0;
+    size_t n = key.len - skip;
+    if (key.len >= 8) /* its last 8 bytes, less those before skip */
+        return firn_be64(key.data + key.len - 8) << (64 - 8 * n);
+    uint64_t p = 0;
+    for (size_t i = 0; i < n; i++)
+        p |= (uint64_t)key.data[skip + i] << (56 - 8 * i);
+    return p;
 }
 
 #endif

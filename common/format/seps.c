@@ -74,14 +74,9 @@ uint32_t firn_seps_find(const struct firn_seps *s, struct firn_slice key)
     FIRN_ASSERT(s->count > 0);
     if (s->count == 1)
         return 0;
-    if (s->common) {
-        size_t n = key.len < s->common ? key.len : s->common;
-        int c = n ? memcmp(key.data, s->bytes, n) : 0; /* separator 0 is empty: 1 lies first */
-        if (c != 0)
-            return c < 0 ? 0 : s->count - 1;
-        if (key.len < s->common)
-            return 0;
-    }
+    /* Separator 0 is empty: what the others share stands first. */
+    if (key.len < s->common || !firn_same_bytes(key.data, s->bytes, s->common))
+        return firn_slice_cmp(key, firn_slice_of(s->bytes, s->common)) < 0 ? 0 : s->count - 1;
     uint64_t p = firn_key_prefix(key, s->common);
     uint32_t lo = 1 + count_below(s->prefix + 1, s->count - 1, p), hi = s->count;
     if (lo == s->count || s->prefix[lo] != p)

@@ -1,5 +1,6 @@
-/* Metadata of tables: 8 bytes say where it lies, the rest is a head, or a partition with a right
- * checksum. What decodes can be searched. The same bytes as a footer, a filter and a pin. */
+/* Metadata of tables: 8 bytes say where it lies, 4 how long the other of two partitions is, the
+ * rest is a head, or a partition with a right checksum. What decodes can be searched. The same
+ * bytes as a footer, a filter and a pin. */
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "format/pin.h"
@@ -65,7 +66,8 @@ static void head(uint64_t offset, struct firn_slice bytes, struct firn_slice key
 }
 
 /* As partition `i` of two, the other one of which nobody sees. */
-static void partition(uint64_t offset, uint32_t i, struct firn_slice bytes, struct firn_slice key)
+static void partition(uint64_t offset, uint32_t other, uint32_t i, struct firn_slice bytes,
+                      struct firn_slice key)
 {
     static uint8_t copy[1 << 20];
     struct firn_table_part *p = NULL, *index = NULL;
@@ -76,7 +78,7 @@ static void partition(uint64_t offset, uint32_t i, struct firn_slice bytes, stru
     firn_put_le64(copy + bytes.len,
                   firn_xxh3_seed(bytes.data, bytes.len, firn_place_seed(1, offset)));
     bytes = firn_slice_of(copy, bytes.len + 8);
-    uint32_t length[2] = {1000, 1000}, sep_length = 5;
+    uint32_t length[2] = {other, other}, sep_length = 5;
     length[i] = (uint32_t)bytes.len;
     Firn__Table t = FIRN__TABLE__INIT;
     t.table_id = 1;
@@ -88,7 +90,7 @@ static void partition(uint64_t offset, uint32_t i, struct firn_slice bytes, stru
     t.part_lengths = length;
     t.n_part_separator_lengths = 1;
     t.part_separator_lengths = &sep_length;
-    t.part_separators = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "\x10k050"};
+    t.part_separators = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "\x10k030"};
     t.upper = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "\x20"};
     struct firn_table_parts parts;
     if (firn_table_parts_of(&t, &parts, NULL) != FIRN_OK)
@@ -111,13 +113,14 @@ static void partition(uint64_t offset, uint32_t i, struct firn_slice bytes, stru
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     others(firn_slice_of(data, size));
-    if (size < 8)
+    if (size < 12)
         return 0;
     uint64_t offset = firn_le64(data);
-    struct firn_slice rest = firn_slice_of(data + 8, size - 8);
+    uint32_t other = firn_le32(data + 8);
+    struct firn_slice rest = firn_slice_of(data + 12, size - 12);
     struct firn_slice key = firn_slice_of(data, size < 16 ? size : 16);
     head(offset, rest, key);
-    partition(offset, 0, rest, key);
-    partition(offset, 1, rest, key);
+    partition(offset, other, 0, rest, key);
+    partition(offset, other, 1, rest, key);
     return 0;
 }

@@ -189,6 +189,7 @@ static inline void fx_table(struct fx *f, uint64_t number, unsigned first_key,
                                    .max_seqno = f->next_seqno - 1,
                                    .block_bytes = 2048,
                                    .filter_bits = 10,
+                                   .part_bytes = 200,
                                    .codec = FIRN_CODEC_ZSTD,
                                    .hash_index = true};
     struct firn_table_builder *b = NULL;

@@ -198,6 +198,8 @@ static void table_dump(void **state)
     assert_int_equal(fx_ctl(f, "table dump w1-0"), 0);
     fx_expect(f, "  entries 400, tombstones 40, range tombstones 1, expiring ");
     fx_expect(f, "  block 1 at ");
+    fx_expect(f, "  partition 2 at ");
+    fx_expect(f, "index of partition 2: filter ");
     fx_expect(f, "[db0 \"key:000050\", db0 \"key:000060\")");
     assert_int_equal(count_lines(f, " PUT "), 360);
     assert_int_equal(count_lines(f, " DEL"), 40);
