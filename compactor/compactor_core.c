@@ -387,8 +387,8 @@ static void collect_metrics(struct firn_metrics_out *out, void *arg)
     firn_metrics_counter(out, "compactions_total", "Compaction jobs committed.", s->jobs, NULL);
     firn_metrics_counter(out, "compactions_failed_total", "Compaction jobs given up.",
                          s->jobs_failed, NULL);
-    firn_metrics_counter(out, "compaction_read_bytes_total", "Bytes of the inputs of jobs.",
-                         s->bytes_in, NULL);
+    firn_metrics_counter(out, "compaction_read_bytes_total", "Bytes read by jobs.", s->bytes_in,
+                         NULL);
     firn_metrics_counter(out, "compaction_written_bytes_total", "Bytes of the outputs of jobs.",
                          s->bytes_out, NULL);
     firn_metrics_counter(out, "compaction_entries_total", "Entries by direction.", s->entries_in,

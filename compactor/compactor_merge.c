@@ -68,13 +68,14 @@ struct compactor_merge {
     struct firn_defer begin;
     struct firn_job job;
     bool running, started;
+    bool tombs; /* some L0 input has range tombstones */
     struct output **output;
     size_t outputs, uploading;
     unsigned under_way; /* callbacks to come */
     bool failed;
     enum firn_status status;
     struct firn_err err;
-    uint64_t began_ns, bytes_out;
+    uint64_t began_ns, bytes_read, bytes_out;
     uint64_t first_number;
     struct firn_compaction_intent intent;
     struct firn_compaction_part part;
@@ -87,14 +88,18 @@ static void pump(struct compactor_merge *j);
 
 /* ---- the end of a job */
 
+static void clear_input(struct input *in)
+{
+    firn_store_op_clear(&in->op);
+    firn_table_parts_clear(&in->parts);
+    firn_table_head_free(in->head);
+    firn_table_part_free(in->index);
+}
+
 static void free_job(struct compactor_merge *j)
 {
-    for (size_t i = 0; i < j->inputs; i++) {
-        firn_store_op_clear(&j->input[i].op);
-        firn_table_parts_clear(&j->input[i].parts);
-        firn_table_head_free(j->input[i].head);
-        firn_table_part_free(j->input[i].index);
-    }
+    for (size_t i = 0; i < j->inputs; i++)
+        clear_input(&j->input[i]);
     for (size_t i = 0; i < j->sources; i++) {
         firn_store_op_clear(&j->source[i].op);
         firn_free(j->source[i].table);
@@ -195,6 +200,7 @@ static void loaded(struct firn_store_op *op)
     struct firn_err err = {0};
     j->under_way--;
     j->loading--;
+    j->bytes_read += op->req.reply.len;
     enum firn_status s = op->status;
     if (s == FIRN_OK)
         s = decode(in, firn_buf_slice(&op->req.reply), &err);
@@ -245,9 +251,9 @@ static enum firn_status all_tombs(const struct compactor_merge *j, struct firn_a
     return s;
 }
 
-/* Tables that a newer range tombstone covers need not be read. Clipped inputs only ever hide
- * tombstones from keys that are outside the partition, so the fragments hold for all that counts
- * here. */
+/* Tables that a newer range tombstone covers need not be read, nor do their own range tombstones
+ * count: what those delete is covered, too. Clipped inputs only ever hide tombstones from keys that
+ * are outside the partition, so the fragments hold for all that counts here. */
 static enum firn_status skip_covered(struct compactor_merge *j)
 {
     struct firn_arena arena = {0};
@@ -256,14 +262,36 @@ static enum firn_status skip_covered(struct compactor_merge *j)
     enum firn_status s = all_tombs(j, &arena, &tomb, &tombs);
     for (size_t i = 0; s == FIRN_OK && tombs && i < j->inputs; i++) {
         struct input *in = &j->input[i];
-        if (in->head)
-            continue;
         in->skipped = firn_plan_covered(tomb, tombs, firn_table_lower(in->ref),
                                         firn_table_upper(in->ref), in->ref->max_seqno);
-        j->c->stats.tables_unread += in->skipped;
     }
     firn_arena_clear(&arena);
     return s;
+}
+
+/* Bytes of a run that are to be rewritten. */
+static uint64_t left_of_run(const void *job, size_t run)
+{
+    const struct compactor_merge *j = job;
+    const struct source *s = &j->source[j->plan.nl0 + run];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < s->tables; i++)
+        sum += s->first[i].skipped ? 0 : s->first[i].ref->size;
+    return sum;
+}
+
+/* What is covered is known: leave those of the listed runs out that are not worth rewriting. */
+static void settle_runs(struct compactor_merge *j)
+{
+    size_t listed = j->sources - j->plan.nl0;
+    j->plan.runs = firn_plan_runs(j->plan.l0_bytes, listed, left_of_run, j);
+    j->plan.bottom = j->plan.runs == j->manifest->pb->partitions[j->plan.partition]->n_runs;
+    j->sources = j->plan.nl0 + j->plan.runs;
+    if (j->plan.runs == listed)
+        return;
+    size_t keep = (size_t)(j->source[j->sources].first - j->input);
+    while (j->inputs > keep)
+        clear_input(&j->input[--j->inputs]);
 }
 
 static enum firn_status begin_merge(struct compactor_merge *j);
@@ -282,6 +310,10 @@ static void load_more(struct compactor_merge *j)
         enum firn_status s;
         if (j->phase == LOADING_TOMBS) {
             s = skip_covered(j);
+            if (s == FIRN_OK && j->tombs)
+                settle_runs(j);
+            for (size_t i = 0; i < j->inputs; i++)
+                j->c->stats.tables_unread += j->input[i].skipped;
             j->phase = LOADING;
             j->next_load = 0;
         } else {
@@ -371,6 +403,7 @@ static void fetched(struct firn_store_op *op)
     struct source *s = op->arg;
     struct compactor_merge *j = s->job;
     j->under_way--;
+    j->bytes_read += op->req.reply.len;
     s->fetching = false;
     s->fetched = true;
     if (op->status != FIRN_OK)
@@ -513,7 +546,7 @@ static void note_success(struct compactor_merge *j)
 {
     struct firn_compactor *c = j->c;
     const struct firn_merge_stats *st = firn_merge_stats_of(j->merge);
-    c->stats.bytes_in += j->plan.bytes;
+    c->stats.bytes_in += j->bytes_read;
     c->stats.bytes_out += j->bytes_out;
     c->stats.entries_in += st->entries_in;
     c->stats.entries_out += st->entries_out;
@@ -522,7 +555,7 @@ static void note_success(struct compactor_merge *j)
                    "l0=%zu runs=%zu tables_in=%zu tables_out=%zu bytes_in=%" PRIu64
                    " bytes_out=%" PRIu64 " entries_in=%" PRIu64 " entries_out=%" PRIu64
                    " bottom=%d splits=%zu took=%" PRIu64 "ms",
-                   j->plan.nl0, j->plan.runs, j->inputs, j->outputs, j->plan.bytes, j->bytes_out,
+                   j->plan.nl0, j->plan.runs, j->inputs, j->outputs, j->bytes_read, j->bytes_out,
                    st->entries_in, st->entries_out, j->plan.bottom, j->part.nsplit,
                    (firn_mono_ns(c->env) - j->began_ns) / FIRN_MS);
 }
@@ -602,22 +635,25 @@ static void add_source(struct compactor_merge *j, size_t first, size_t tables)
         (struct source){.job = j, .first = &j->input[first], .tables = tables};
 }
 
-/* Each L0 table is a run of its own; then the runs of the partition. */
+/* Each L0 table is a run of its own; then the runs of the partition: those of the plan, or all
+ * where L0 has range tombstones, which may cover whole tables of any run (settle_runs). */
 static enum firn_status list_inputs(struct compactor_merge *j)
 {
     const Firn__Partition *p = j->manifest->pb->partitions[j->plan.partition];
-    size_t n = j->plan.nl0;
-    for (size_t r = 0; r < j->plan.runs; r++)
+    for (size_t i = 0; i < j->plan.nl0; i++)
+        j->tombs |= j->plan.l0[i]->range_tombstones > 0;
+    size_t n = j->plan.nl0, runs = j->tombs ? p->n_runs : j->plan.runs;
+    for (size_t r = 0; r < runs; r++)
         n += p->runs[r]->n_tables;
     j->input = firn_calloc(n, sizeof *j->input);
-    j->source = firn_calloc(j->plan.nl0 + j->plan.runs, sizeof *j->source);
+    j->source = firn_calloc(j->plan.nl0 + runs, sizeof *j->source);
     if (!j->input || !j->source)
         return FIRN_LIMIT;
     for (size_t i = 0; i < j->plan.nl0; i++) {
         add_source(j, j->inputs, 1);
         add_input(j, j->plan.l0[i], true);
     }
-    for (size_t r = 0; r < j->plan.runs; r++) {
+    for (size_t r = 0; r < runs; r++) {
         add_source(j, j->inputs, p->runs[r]->n_tables);
         for (size_t i = 0; i < p->runs[r]->n_tables; i++)
             add_input(j, p->runs[r]->tables[i], false);

@@ -52,23 +52,26 @@ static bool is_due(const Firn__Manifest *m, const struct firn_plan_options *o)
     return slices && bytes / slices >= o->slice_bytes_min;
 }
 
-static uint64_t run_bytes(const Firn__Run *r)
+static uint64_t run_bytes(const void *partition, size_t run)
 {
+    const Firn__Run *r = ((const Firn__Partition *)partition)->runs[run];
     uint64_t sum = 0;
     for (size_t i = 0; i < r->n_tables; i++)
         sum += r->tables[i]->size;
     return sum;
 }
 
-/* How many runs to merge into: see the top. Adds their bytes to *bytes. */
-static size_t choose_runs(const Firn__Partition *p, uint64_t *bytes)
+/* See the top of the header. */
+size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const void *arg, size_t run),
+                      const void *arg)
 {
+    uint64_t bytes = l0_bytes;
     size_t n = 0;
-    for (; n < p->n_runs; n++) {
-        uint64_t b = run_bytes(p->runs[n]);
-        if (b / 2 > *bytes && p->n_runs - n < FIRN_PLAN_RUNS_MAX)
+    for (; n < runs; n++) {
+        uint64_t b = left(arg, n);
+        if (b / 2 > bytes && runs - n < FIRN_PLAN_RUNS_MAX)
             break;
-        *bytes += b;
+        bytes += b;
     }
     return n;
 }
@@ -99,7 +102,10 @@ enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_pla
     for (size_t i = 0; i < m->n_l0; i++)
         if (is_pending(m->l0[i], p))
             l0[n++] = m->l0[i];
-    size_t runs = choose_runs(p, &best_bytes);
+    size_t runs = firn_plan_runs(best_bytes, p->n_runs, run_bytes, p);
+    uint64_t l0_bytes = best_bytes;
+    for (size_t i = 0; i < runs; i++)
+        best_bytes += run_bytes(p, i);
     *out = (struct firn_plan){
         .partition = best,
         .start = firn_pb_slice(&p->start),
@@ -108,6 +114,7 @@ enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_pla
         .nl0 = n,
         .runs = runs,
         .bottom = runs == p->n_runs,
+        .l0_bytes = l0_bytes,
         .bytes = best_bytes,
     };
     return FIRN_OK;

@@ -29,13 +29,20 @@ struct firn_plan {
     size_t nl0;
     size_t runs; /* the newest so many of the partition's */
     bool bottom;
-    uint64_t bytes; /* of the input objects, by their slices */
+    uint64_t l0_bytes; /* of the L0 tables, by their slices */
+    uint64_t bytes;    /* of all input objects */
 };
 
 /* Choose: OK and *out, which the caller clears; ABSENT: nothing to do; LIMIT: memory. */
 enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_plan_options *o,
                                   struct firn_plan *out) FIRN_MUST_USE;
 void firn_plan_clear(struct firn_plan *p);
+
+/* How many of a partition's newest runs (of `runs`) a job takes that brings l0_bytes to them, where
+ * left(arg, i) bytes of run i are to be rewritten: what a range tombstone covers is not, so a run
+ * that is covered whole is always worth taking. */
+size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const void *arg, size_t run),
+                      const void *arg);
 
 /* Is everything a table holds in [lower, upper) (upper not empty) deleted by the fragments `tomb`,
  * all newer than its max_seqno? Then it goes unread. */

@@ -596,6 +596,37 @@ static void test_unread(void **state)
     firn_fake_world_free(world);
 }
 
+/* A range tombstone alone, over everything: the runs below it, however large, go unread with it. */
+static void test_cleared(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open(12, NULL);
+    for (size_t i = 0; i < 8; i++)
+        flush(150);
+    comp_open(&c, false);
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    struct firn_manifest *m = read_manifest();
+    size_t tables = live_tables(m->pb);
+    assert_int_equal(m->pb->n_l0, 0);
+    firn_manifest_unref(m);
+    struct firn_compactor_stats before = *firn_compactor_stats_of(c.core);
+    for (size_t i = 0; i < 8; i++)
+        flush_after(true, 0);
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    struct firn_compactor_stats after = *firn_compactor_stats_of(c.core);
+    m = read_manifest();
+    assert_int_equal(live_tables(m->pb), 0);
+    firn_manifest_unref(m);
+    assert_true(after.tables_unread - before.tables_unread >= tables);
+    assert_true(after.bytes_in - before.bytes_in < before.bytes_in / 10); /* heads */
+    assert_int_equal(after.bytes_out, before.bytes_out);
+    check_contents();
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* No database: a clear error, and nothing is written but under probe/. */
 static void test_no_database(void **state)
 {
@@ -618,7 +649,7 @@ int main(void)
         cmocka_unit_test(test_once),   cmocka_unit_test(test_service),
         cmocka_unit_test(test_fenced), cmocka_unit_test(test_pin),
         cmocka_unit_test(test_stop),   cmocka_unit_test(test_no_database),
-        cmocka_unit_test(test_unread),
+        cmocka_unit_test(test_unread), cmocka_unit_test(test_cleared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
