@@ -92,7 +92,8 @@ static void rebase(struct firn_parser *p, const uint8_t *data)
 enum number { NUMBER_OK, NUMBER_MORE, NUMBER_BAD };
 
 /* The decimal number between s and the next CR, as string2ll takes it; *used counts it and CRLF. */
-static inline enum number length_line(const uint8_t *s, size_t n, int64_t *v, size_t *used)
+static inline __attribute__((always_inline)) enum number length_line(const uint8_t *s, size_t n,
+                                                                     int64_t *v, size_t *used)
 {
     /* Nearly all have one, two or three digits. */
     if (__builtin_expect(n >= 5, 1)) {
