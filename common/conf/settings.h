@@ -64,6 +64,7 @@ struct firn_settings {
     uint64_t commit_timeout_ns;
     uint64_t read_timeout_ns;
     uint64_t tail_interval_ns;
+    uint64_t tracking_table_max_keys;
     uint64_t unacked_bytes_max;
 
     /* the log */

@@ -133,6 +133,8 @@ NUMBER(DURATION, "read-timeout", read_timeout_ns, "1500ms", 10 * MS, 1 * HOUR, N
      "a read that cannot be as fresh as asked by then is answered -KVSTALE"),
 NUMBER(DURATION, "tail-interval", tail_interval_ns, "250ms", 10 * MS, 1 * HOUR, NODE, W | R, LIVE,
      "how often the log is looked at for subscribers and tracking connections"),
+NUMBER(INT, "tracking-table-max-keys", tracking_table_max_keys, "1000000", 0, 1000000000, NODE, W | R, LIVE,
+     "keys remembered for CLIENT TRACKING; those remembered longest are invalidated above; 0 = no bound"),
 NUMBER(SIZE, "unacked-bytes-max", unacked_bytes_max, "64mb", 1 * MB, 16 * GB, NODE, W, LIVE,
      "above so many bytes not yet durable, sockets of writing clients are not read"),
 

@@ -111,6 +111,11 @@ FIRN_HANDLER(kv_freshness);
 FIRN_HANDLER(kv_ack);
 FIRN_HANDLER(kv_cost);
 FIRN_HANDLER(kv_explain);
+/* cmd_tracking.c */
+FIRN_HANDLER(client_tracking);
+FIRN_HANDLER(client_caching);
+FIRN_HANDLER(client_getredir);
+FIRN_HANDLER(client_trackinginfo);
 /* cmd_kv_changes.c */
 FIRN_HANDLER(kv_changes);
 /* cmd_kv_snapshot.c */

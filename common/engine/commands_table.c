@@ -686,7 +686,35 @@ static const struct firn_command commands[] = {
      .summary = "Monitors changes to keys to determine the execution of a transaction",
      .complexity = "O(1) for every key", .args = "key ...", FN(watch)},
 };
+
+#define CLIENT_FLAGS (FIRN_CMD_NOSCRIPT | FIRN_CMD_NO_MULTI)
+static const struct firn_command client_commands[] = {
+    {.name = "caching", .arity = 3, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
+     .group = "connection", .since = "6.0.0",
+     .summary = "Instructs the server whether to track the keys in the next request",
+     .complexity = "O(1)", .args = "(mode=YES|NO)", FN(client_caching)},
+    {.name = "getredir", .arity = 2, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
+     .group = "connection", .since = "6.0.0",
+     .summary = "Returns the client ID to which the connection's tracking notifications are "
+         "redirected", .complexity = "O(1)", FN(client_getredir)},
+    {.name = "tracking", .arity = -3, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
+     .group = "connection", .since = "6.0.0",
+     .summary = "Controls server-assisted client-side caching for the connection",
+     .complexity = "O(1). Some options may introduce additional complexity.",
+     .args = "(status=ON|OFF) [REDIRECT client-id:i] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] "
+         "[NOLOOP]", FN(client_tracking)},
+    {.name = "trackinginfo", .arity = 2, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
+     .group = "connection", .since = "6.2.0",
+     .summary = "Returns information about server-assisted client-side caching for the connection",
+     .complexity = "O(1)", FN(client_trackinginfo)},
+};
 /* clang-format on */
+
+const struct firn_command *firn_engine__client_commands(size_t *n)
+{
+    *n = sizeof client_commands / sizeof *client_commands;
+    return client_commands;
+}
 
 const struct firn_command *firn_engine__commands(size_t *n)
 {

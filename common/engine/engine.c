@@ -90,6 +90,9 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
     enum firn_status st = firn_server_create(e->db->env, &o, &e->handler, &e->server, err);
     if (st == FIRN_OK)
         st = firn_server_add_commands(e->server, table, n, err);
+    table = firn_engine__client_commands(&n);
+    for (size_t i = 0; st == FIRN_OK && i < n; i++)
+        st = firn_registry_take(firn_server_registry(e->server), "client", &table[i], err);
     return st;
 }
 
@@ -110,6 +113,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};
     e->ahead_defer = (struct firn_defer){.fn = firn_engine__fetch_ahead, .arg = e};
     firn_engine__pubsub_init(e);
+    firn_engine__tracking_init(e);
     firn_engine__watches_init(&e->watches, firn_random_u64(db->env));
     firn_engine__cursors_init(&e->cursors, firn_random_u64(db->env));
     firn_engine__expirer_init(e);
@@ -219,6 +223,7 @@ void firn_engine_free(struct firn_engine *e)
     firn_timer_stop(env, &e->turn);
     firn_defer_cancel(env, &e->ahead_defer);
     firn_engine__pubsub_clear(&e->pubsub);
+    firn_engine__tracking_clear(&e->tracking);
     firn_engine__cursors_clear(&e->cursors);
     firn_engine__slowlog_reset(&e->slowlog);
     firn_engine__group_free(&e->group);

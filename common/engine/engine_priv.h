@@ -20,6 +20,7 @@
 #include "engine/queue_priv.h"
 #include "engine/slowlog_priv.h"
 #include "engine/snapshot_priv.h"
+#include "engine/tracking_priv.h"
 #include "engine/watch_priv.h"
 #include "format/event.h"
 #include "format/key.h"
@@ -109,12 +110,13 @@ struct firn_session {
     struct firn_read read;
     struct firn_range range;
     bool was_parked;
-    uint64_t busy_ns;             /* spent on its evaluations, as far as they were timed */
-    bool fetching;                /* read's done() is to come */
-    bool fetch_failed;            /* it came with a bad status, not yet answered */
-    bool retried;                 /* a 404 was met, and it was tried again on a new view */
-    uint64_t reload_ticket;       /* of the reload begun for that; 0 = none */
-    uint64_t ticket;              /* of the probe begun for it; 0 = none */
+    uint64_t busy_ns;       /* spent on its evaluations, as far as they were timed */
+    bool fetching;          /* read's done() is to come */
+    bool fetch_failed;      /* it came with a bad status, not yet answered */
+    bool retried;           /* a 404 was met, and it was tried again on a new view */
+    uint64_t reload_ticket; /* of the reload begun for that; 0 = none */
+    uint64_t ticket;        /* of the probe begun for it; 0 = none */
+    struct firn_track track;
     struct firn_changes *changes; /* the page being gathered, or NULL */
     struct firn_pinned pinned;    /* what its view is kept by: of a long walk, or while one opens a
                                      snapshot */
@@ -187,6 +189,7 @@ struct firn_engine {
     struct firn_snapshots snapshots;
     struct firn_watches watches; /* who watches which key */
     struct firn_changes_shared changes;
+    struct firn_tracking tracking;
     struct firn_slowlog slowlog;
     struct firn_pubsub pubsub;
     struct firn_latency latency;
@@ -471,5 +474,7 @@ enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice sect
 /* ---- commands_table.c */
 /* The engine's commands; one table, from which COMMAND, docs/COMMANDS.md and dispatch come. */
 const struct firn_command *firn_engine__commands(size_t *n);
+/* Subcommands of the resp room's CLIENT that the engine executes. */
+const struct firn_command *firn_engine__client_commands(size_t *n);
 
 #endif

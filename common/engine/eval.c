@@ -126,6 +126,11 @@ static enum firn_exec finish(struct firn_eval *x, enum firn_status st, size_t ma
         note_parked_end(x);
     else if (s->busy_ns)
         firn_engine__note_timed(x, s->busy_ns, 0);
+    if (s->track.on) {
+        if (st == FIRN_OK)
+            firn_engine__track_read(x);
+        firn_engine__track_executed(x);
+    }
     firn_engine__session_done(s);
     firn_engine__ahead_executed(s);
     return FIRN_EXEC_DONE;

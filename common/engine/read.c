@@ -186,6 +186,7 @@ enum firn_status firn_engine__get(struct firn_eval *x, struct firn_slice user,
     st = firn_view_get(x->view, &x->s->read, key, x->max_seqno, out);
     if (st == FIRN_OK && out->expiry_ms && out->expiry_ms <= firn_engine__now(x)) {
         x->e->stat.expired_hidden += !x->e->expirer.on; /* else its record counts */
+        firn_engine__track_expired(&x->e->tracking, user);
         return FIRN_ABSENT;
     }
     return st;

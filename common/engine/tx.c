@@ -158,6 +158,8 @@ static enum firn_status evaluate(struct firn_tx *tx, size_t i, uint8_t ns)
         return st;
     if (st == FIRN_INVALID)
         firn_engine__group_truncate(g, x.group_from);
+    else if (x.s->track.on)
+        firn_engine__track_read(&x);
     if (tx->whole)
         return only_error(tx, at);
     tx->whole = out->failed;

@@ -80,6 +80,8 @@ enum firn_status firn_engine__log(struct firn_engine *e, const struct firn_recor
     enum firn_status st = e->db->vt->apply(e->db, rec, n, slot, seqno);
     if (st == FIRN_OK && e->watches.keys.len)
         firn_engine__watch_touch(&e->watches, rec, n);
+    if (st == FIRN_OK && !firn_list_empty(&e->tracking.sessions))
+        firn_engine__track_applied(&e->tracking, rec, n, *seqno);
     for (size_t i = 0; st == FIRN_OK && e->expirer.on && i < n; i++)
         firn_engine__expirer_note(e, &rec[i]);
     return st;
@@ -91,7 +93,9 @@ static enum firn_status apply(struct firn_eval *x, const struct firn_record *rec
     struct firn_db *db = x->db;
     struct firn_session *s = x->s;
     uint64_t slot, seqno;
+    x->e->tracking.writing = s;
     enum firn_status st = firn_engine__log(x->e, rec, n, &slot, &seqno);
+    x->e->tracking.writing = NULL;
     if (st != FIRN_OK)
         return st;
     x->e->stat.writes++;

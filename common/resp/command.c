@@ -179,6 +179,18 @@ enum firn_status firn_registry_add(struct firn_registry *g, const struct firn_co
     return s;
 }
 
+enum firn_status firn_registry_take(struct firn_registry *g, const char *parent,
+                                    const struct firn_command *cmd, struct firn_err *err)
+{
+    struct firn_command_entry *p = lookup(g, firn_slice_str(parent), 0);
+    struct firn_command_entry *e = p ? lookup(g, firn_slice_str(cmd->name), p->number) : NULL;
+    if (!e)
+        return firn_fail(err, FIRN_INVALID, "command '%s|%s' is not registered", parent, cmd->name);
+    e->cmd = cmd;
+    e->own = false;
+    return FIRN_OK;
+}
+
 struct firn_command_entry *firn_registry_find(struct firn_registry *g, struct firn_slice name)
 {
     return lookup(g, name, 0);

@@ -148,6 +148,11 @@ struct firn_command_entry *firn_registry_resolve(struct firn_registry *g, size_t
                                                  struct firn_command_entry **parent);
 /* Commands of first rank, as COMMAND COUNT counts them. */
 size_t firn_registry_commands(const struct firn_registry *g);
+/* Another room executes this subcommand of `parent`: cmd, which outlives the registry, takes the
+ * place of the one of its name. INVALID: there is none. */
+enum firn_status firn_registry_take(struct firn_registry *g, const char *parent,
+                                    const struct firn_command *cmd,
+                                    struct firn_err *err) FIRN_MUST_USE;
 /* All entries in the order they were added, subcommands behind their parent. */
 size_t firn_registry_count(const struct firn_registry *g);
 struct firn_command_entry *firn_registry_at(const struct firn_registry *g, size_t i);

@@ -385,7 +385,14 @@ static void client_unpause(struct firn_conn *c, size_t argc, const struct firn_s
     firn_reply_ok(&c->out);
 }
 
-/* --- tracking: there is none */
+/* --- tracking: there is none, unless the handler's room takes these over */
+
+static void client_tracking(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
+{
+    (void)argc;
+    (void)argv;
+    firn_reply_error(&c->out, "ERR this server does not track keys");
+}
 
 static void client_getredir(struct firn_conn *c, size_t argc, const struct firn_slice *argv)
 {
@@ -426,6 +433,12 @@ static void client_help(struct firn_conn *c, size_t argc, const struct firn_slic
     }
 
 const struct firn_command firn_conn__client_commands[FIRN_CLIENT_COMMANDS] = {
+    SUB("caching", 3, 0, "6.0.0",
+        "Instructs the server whether to track the keys in the next request", "(mode=YES|NO)",
+        client_tracking),
+    SUB("tracking", -3, 0, "6.0.0",
+        "Controls server-assisted client-side caching for the connection", "(status=ON|OFF)",
+        client_tracking),
     SUB("capa", -3, 0, "8.0.0", "A client claims its capability", "capability ...", client_capa),
     SUB("getname", 2, 0, "2.6.9", "Returns the name of the connection", NULL, client_getname),
     SUB("getredir", 2, 0, "6.0.0",

@@ -212,7 +212,7 @@ void firn_server__unpause(struct firn_server *s);
 typedef void firn_conn_command_fn(struct firn_conn *c, size_t argc, const struct firn_slice *argv);
 extern const struct firn_command firn_conn__commands[];
 extern const size_t firn_conn__ncommands;
-#define FIRN_CLIENT_COMMANDS 16 /* a constant: the table above holds it in a static initialiser */
+#define FIRN_CLIENT_COMMANDS 18 /* a constant: the table above holds it in a static initialiser */
 extern const struct firn_command firn_conn__client_commands[FIRN_CLIENT_COMMANDS];
 /* CLIENT SETNAME's work: false and an error reply when the name is not fit. */
 bool firn_conn__set_name(struct firn_conn *c, struct firn_slice name);
