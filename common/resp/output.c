@@ -209,9 +209,12 @@ void firn_conn__limit_subscriber(struct firn_conn *c)
 {
     struct firn_server *s = c->srv;
     const struct firn_server_options *o = &s->opt;
-    size_t unsent = c->out.buf.len - c->sent;
     if (!c->subscriber || c->closing != FIRN_CONN_OPEN)
         return;
+    /* Of a burst within one turn the socket may take much: only the rest counts. */
+    if (c->out.buf.len - c->sent > o->pubsub_soft_bytes && !c->blocked)
+        firn_conn__flush(c);
+    size_t unsent = c->out.buf.len - c->sent;
     bool over = unsent > o->pubsub_bytes_max;
     if (unsent <= o->pubsub_soft_bytes) {
         c->over_soft_ns = 0;

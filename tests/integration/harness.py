@@ -43,7 +43,7 @@ class Error(Exception):
 
 
 class Resp:
-    """A connection that speaks RESP2, with pipelining."""
+    """A connection, with pipelining; RESP2, or RESP3 after HELLO 3 (maps come as flat lists)."""
 
     def __init__(self, port, timeout=60.0):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout)
@@ -79,9 +79,11 @@ class Resp:
         if kind == b"$":
             n = int(rest)
             return None if n < 0 else self.file.read(n + 2)[:-2]
-        if kind == b"*":
-            n = int(rest)
+        if kind in b"*>~%":
+            n = int(rest) * (2 if kind == b"%" else 1)
             return None if n < 0 else [self.reply() for _ in range(n)]
+        if kind == b"_":
+            return None
         raise AssertionError("not RESP: %r" % line)
 
     def do(self, *words):

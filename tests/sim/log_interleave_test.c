@@ -47,6 +47,10 @@ struct actor {
     uint64_t sent;  /* records added */
     uint64_t acked; /* of them known durable: always a prefix */
     uint64_t seqno_of[RECORDS_MAX];
+    bool listening;          /* somebody wants the records of slots that are durable */
+    uint64_t closed_records; /* records in slots that are closed */
+    bool kept[RECORDS_MAX];  /* by number: closed while it was listening … */
+    bool told[RECORDS_MAX];  /* … and told again */
     bool serving, over, last;
 };
 
@@ -151,13 +155,41 @@ static void closed(void *arg, uint64_t slot)
     (void)slot;
 }
 
+/* Asked when a batch is closed, which holds every record that was not in one yet. */
+static bool listens(void *arg)
+{
+    struct actor *a = arg;
+    while (a->closed_records < a->sent)
+        a->kept[a->closed_records++] = a->listening;
+    return a->listening;
+}
+
+/* In order, each once, of our own, when durable and not before that was said. */
+static void records(void *arg, const struct firn_batch_header *batch, struct firn_slice raw)
+{
+    struct actor *a = arg;
+    struct firn_record_cursor cur;
+    struct firn_record rec;
+    assert_int_equal(batch->place.epoch, a->epoch);
+    firn_record_begin(&cur, raw, batch->first_seqno);
+    while (firn_record_next(&cur, &rec, NULL) == FIRN_OK) {
+        uint64_t n = firn_le64(rec.key.data + 9);
+        assert_int_equal(firn_le64(rec.key.data + 1), a->epoch);
+        assert_true(n < a->closed_records && n >= a->acked);
+        assert_int_equal(rec.seqno, a->seqno_of[n]);
+        assert_true(a->kept[n] && !a->told[n] &&
+                    (n == a->acked || a->told[n - 1] || !a->kept[n - 1]));
+        a->told[n] = true;
+    }
+}
+
 static void durable(void *arg, uint64_t slots, uint64_t last_seqno, uint64_t first_sent_ns)
 {
     struct actor *a = arg;
     (void)slots;
     assert_true(first_sent_ns > 0 && first_sent_ns <= firn_boot_ns(a->env));
-    while (a->acked < a->sent && a->seqno_of[a->acked] <= last_seqno)
-        a->acked++;
+    for (; a->acked < a->sent && a->seqno_of[a->acked] <= last_seqno; a->acked++)
+        assert_int_equal(a->told[a->acked], a->kept[a->acked]);
 }
 
 static void stopped(void *arg, enum firn_status why, const struct firn_err *err)
@@ -175,6 +207,8 @@ static void tick(void *arg)
     struct actor *a = arg;
     if (!a->serving)
         return;
+    if (below(a->x, 8) == 0)
+        a->listening = !a->listening;
     for (uint64_t n = below(a->x, 4); n > 0 && a->sent < 500; n--) {
         if (!firn_append_room(a->append, 64) || add_record(a) != FIRN_OK)
             break;
@@ -201,7 +235,14 @@ static void serve(struct firn_manifest_read *r)
         .codec = FIRN_CODEC_LZ4,
     };
     struct firn_append_user u = {
-        .now_ms = now_ms, .closed = closed, .durable = durable, .stopped = stopped, .arg = a};
+        .now_ms = now_ms,
+        .closed = closed,
+        .listens = listens,
+        .records = records,
+        .durable = durable,
+        .stopped = stopped,
+        .arg = a,
+    };
     check_order(&a->seen);
     assert_int_equal(firn_append_create(a->env, a->store, &o, &u, &a->append), FIRN_OK);
     a->serving = true;
