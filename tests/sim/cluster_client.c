@@ -143,7 +143,10 @@ static void client_think(struct client *c)
             sim_client_lost(c); /* another node, perhaps */
             return;
         }
-        if (writer && sim_rnd(x, 3) == 0) {
+        if (writer && sim_rnd(x, 4) == 0) {
+            for (uint64_t i = 0; i < n; i++)
+                sim_publish(c);
+        } else if (writer && sim_rnd(x, 3) == 0) {
             for (uint64_t i = 0; i < n; i++)
                 sim_write_expiring(c);
         } else if (writer && sim_rnd(x, 3) == 0) {
@@ -310,6 +313,9 @@ static void take_reply(struct client *c, const struct op *op, const struct value
     case OP_SET:
     case OP_DEL:
         acked(c, op);
+        break;
+    case OP_PUBLISH:
+        sim_published(c, op->n);
         break;
     case OP_READ:
         check_read(c, op, v);

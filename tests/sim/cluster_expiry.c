@@ -131,8 +131,10 @@ static void take_batch(struct sim *x, struct firn_place at, struct firn_slice bo
     if (firn_batch_decode(body, &x->expiry.db, at, FIRN_BATCH_RAW_MAX, &h, &raw, &err) != FIRN_OK)
         fail_msg("%s", err.text);
     firn_record_begin(&c, firn_buf_slice(&raw), h.first_seqno);
-    while (firn_record_next(&c, &r, NULL) == FIRN_OK)
+    while (firn_record_next(&c, &r, NULL) == FIRN_OK) {
+        sim_feed_record(x, &r);
         take_record(x, &h, &r);
+    }
     firn_buf_clear(&raw);
 }
 

@@ -9,7 +9,7 @@
  * - INCR, SETNX and DEL answer as if there were one database, however many writers think they are
  *   it: no write that was called refused was applied, none was applied twice, no condition was
  *   judged by a state that was out of date;
- * - expired events: see cluster_expiry.c;
+ * - expired events: see cluster_expiry.c; subscribers: see cluster_feed.c;
  * - at the end all that was ever acknowledged is there, on the writer, on the readers that lived
  *   through it all, and on a cold one.
  *
@@ -357,6 +357,7 @@ static bool drive(void *arg)
         strike(x);
     for (unsigned i = 0; i < CLIENTS; i++)
         sim_client_step(&x->client[i]);
+    sim_feed_step(x);
     return false;
 }
 
@@ -434,6 +435,7 @@ static void end(struct sim *x)
     }
     firn_fake_world_free(x->w);
     sim_expiry_end(x);
+    sim_feed_end(x);
 }
 
 /* All is quiet: everything acknowledged is to be seen, everywhere. */
@@ -537,6 +539,7 @@ static uint64_t run_seed(uint64_t seed, struct sim *x)
     assert_false(firn_fake_run_until(x->w, drive, x, RUN_NS));
     settle(x);
     sim_expiry_check_end(x);
+    sim_feed_check_end(x);
     uint64_t hash = firn_fake_trace_hash(x->w);
     end(x);
     return hash;
@@ -554,12 +557,13 @@ static void cluster(void **state)
         print_message(
             "seed %llu: %llu nodes, %llu fenced, %llu acknowledged, %llu reads (%llu at "
             "0), %llu conditions, %llu unknown, %llu refused, %llu expired, %llu standbys "
-            "took over\n",
+            "took over, %llu messages published, %llu delivered\n",
             (unsigned long long)s, (unsigned long long)x.starts, (unsigned long long)x.fences,
             (unsigned long long)x.acked, (unsigned long long)x.reads,
             (unsigned long long)x.fresh_reads, (unsigned long long)x.conditions,
             (unsigned long long)x.unknown, (unsigned long long)x.refused,
-            (unsigned long long)x.expiry.expired, (unsigned long long)x.takeovers);
+            (unsigned long long)x.expiry.expired, (unsigned long long)x.takeovers,
+            (unsigned long long)x.feed.logged, (unsigned long long)x.feed.delivered);
         assert_true(x.acked > 100 && x.reads > 100);
     }
 }

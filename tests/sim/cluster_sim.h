@@ -1,5 +1,5 @@
 /* Inside the simulation of a cluster: nodes and chaos (cluster_sim.c), clients and what they check
- * (cluster_client.c), expired events (cluster_expiry.c). */
+ * (cluster_client.c), expired events (cluster_expiry.c), subscribers (cluster_feed.c). */
 #ifndef FIRN_TESTS_SIM_CLUSTER_SIM_H
 #define FIRN_TESTS_SIM_CLUSTER_SIM_H
 
@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "format/id.h"
 #include "format/place.h"
+#include "format/record.h"
 #include "reader/reader_core.h"
 #include "unit/resp_fake_net.h"
 #include "writer/writer_core.h"
@@ -54,7 +55,8 @@ enum op_kind {
     OP_INCR_READ,
     OP_SETNX,
     OP_UNSET,
-    OP_EXPIRING
+    OP_EXPIRING,
+    OP_PUBLISH
 };
 
 struct op {
@@ -112,6 +114,29 @@ struct sim_expiry {
     uint64_t expired; /* records of kind EXPIRED */
 };
 
+#define SIM_SUBSCRIBERS 6
+#define SIM_MESSAGES_MAX 32768
+
+/* One subscription, from its connection to the loss of that. */
+struct sim_sub {
+    struct node *node;
+    struct firn_sock *sock; /* NULL: not connected */
+    uint64_t asked_ns, confirmed_ns, until_ns;
+    uint64_t sent_before; /* messages sent before its confirmation came */
+    uint64_t *got;        /* their numbers */
+    size_t n, cap;
+};
+
+struct sim_feed {
+    uint64_t sent, delivered;
+    uint64_t acked_ns[SIM_MESSAGES_MAX]; /* by number; 0: not known to be published */
+    uint64_t log[SIM_MESSAGES_MAX];      /* numbers, in the log's order */
+    size_t logged;
+    struct sim_sub sub[SIM_SUBSCRIBERS];
+    struct sim_sub *past; /* those that got something */
+    size_t npast;
+};
+
 struct sim {
     uint64_t seed;
     struct grave grave[GRAVES_MAX];
@@ -120,6 +145,7 @@ struct sim {
     unsigned nodes;
     struct client client[CLIENTS];
     struct sim_expiry expiry;
+    struct sim_feed feed;
     uint64_t chaos_ns, thaw_ns;
     uint64_t heartbeat_ns; /* 0: no standbys */
     struct node *frozen, *cut;
@@ -144,5 +170,11 @@ void sim_write_expiring(struct client *c);
 void sim_expiry_begin(struct sim *x);
 void sim_expiry_check_end(struct sim *x);
 void sim_expiry_end(struct sim *x);
+void sim_publish(struct client *c);
+void sim_published(struct client *c, uint64_t n);
+void sim_feed_record(struct sim *x, const struct firn_record *r);
+void sim_feed_step(struct sim *x);
+void sim_feed_check_end(struct sim *x);
+void sim_feed_end(struct sim *x);
 
 #endif
