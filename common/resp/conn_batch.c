@@ -3,11 +3,13 @@
  * parsed ahead and not executed is parsed again. */
 #include "resp/conn_priv.h"
 
-/* As the one before, or looked up: most pipelines are runs of one command. */
+/* As the one before, or looked up: most pipelines are runs of one command. Never from a container,
+ * which may have come without a subcommand. */
 static void resolve(struct firn_server *s, const struct firn_upcoming *before,
                     struct firn_upcoming *u)
 {
-    if (before && before->entry && !before->parent && before->argv[0].len == u->argv[0].len &&
+    if (before && before->entry && !before->parent && !before->entry->cmd->nsubcommands &&
+        before->argv[0].len == u->argv[0].len &&
         memcmp(before->argv[0].data, u->argv[0].data, u->argv[0].len) == 0) {
         u->entry = before->entry;
         u->parent = NULL;

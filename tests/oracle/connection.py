@@ -45,20 +45,19 @@ def client_name(s):
         [b"CLIENT", s.case(s.pick(b"NO-EVICT")), s.case(s.pick(b"ON", b"OFF", b"BAD"))]
 
 
-@maker(1.5)
+@maker(3, alone=True)
 def client_kill(s):
     """Filters that meet nobody, and wrong ones."""
     if s.r.random() < 0.2:
         return [b"CLIENT", b"KILL", s.pick(b"1.2.3.4:5", b"nowhere")]
     options = [[b"ID", s.pick(b"99999999", b"0", b"x")], [b"ADDR", b"1.2.3.4:5"], [b"LADDR", b"1.2.3.4:5"],
-               [b"TYPE", s.pick(b"PUBSUB", b"MASTER", b"REPLICA", b"BAD")], [b"USER", s.pick(b"default", b"nobody")],
+               [b"TYPE", s.pick(b"PUBSUB", b"NORMAL", b"MASTER", b"SLAVE", b"REPLICA", b"BAD")], [b"USER", s.pick(b"default", b"nobody")],
                [b"SKIPME", s.pick(b"yes", b"YES", b"bad")]]
     chosen = s.r.sample(options, s.r.randrange(1, 4)) + [[b"ADDR", b"1.2.3.4:5"]]  # nobody has that address
-    return [b"CLIENT", b"KILL"] + [s.case(chosen[i][0]) if j == 0 else chosen[i][1]
-                                   for i in range(len(chosen)) for j in range(2)]
+    return [b"CLIENT", b"KILL"] + [w for name, value in chosen for w in (s.case(name), value)]
 
 
-@maker(0.7)
+@maker(1.5)
 def client_pause(s):
     if s.r.random() < 0.5:
         return [b"CLIENT", s.case(b"UNPAUSE")]
@@ -100,12 +99,12 @@ def latency(s):
         [[], s.maybe(0.5, b"command"), [b"command"], [b"nosuchcommand"]][how]
 
 
-@maker(0.5)
+@maker(1)
 def function(s):
     return [b"FUNCTION", s.case(b"FLUSH")] + s.maybe(0.7, s.case(s.pick(b"ASYNC", b"SYNC", b"BAD")))
 
 
-@maker(0.5)
+@maker(1)
 def cluster_reads(s):
     return [s.pick(b"READONLY", b"READWRITE")]
 

@@ -41,10 +41,10 @@ class Coverage:
         self.wrong = 0
         self.total = 0
 
-    def note(self, words, reply):
-        """A command was sent and answered."""
+    def note(self, words, *replies):
+        """A command was sent and answered by both."""
         self.total += 1
-        if isinstance(reply, Error):
+        if all(isinstance(r, Error) for r in replies):
             self.wrong += 1
             return
         upper = [w.upper().decode("latin-1") for w in words]

@@ -59,7 +59,7 @@ def select(s):
     return [b"SELECT", s.pick(b"0", b"0", b"1", b"2", b"99", b"x", b"-1")]
 
 
-@maker(1)
+@maker(2)
 def flush(s):
     return [s.pick(b"FLUSHDB", b"FLUSHDB", b"FLUSHDB", b"FLUSHALL")] + s.maybe(0.6, s.case(s.pick(b"ASYNC", b"SYNC")))
 

@@ -21,6 +21,7 @@ import sys
 import tempfile
 
 import keys  # noqa: F401 (registers its makers)
+import pubsub
 import connection  # noqa: F401
 import values  # noqa: F401
 from coverage import Coverage
@@ -72,9 +73,13 @@ class Pair:
         client.send(commands)
         self.redis.send(commands)
         for c in commands:
-            f, r = client.read(), self.redis.read()
+            try:
+                f = client.read()
+            except EOFError:
+                raise Difference(c, "connection closed", self.redis.read()) from None
+            r = self.redis.read()
             self.commands += 1
-            self.coverage.note(c, r)
+            self.coverage.note(c, f, r)
             if f != r and not explained(c, f, r):
                 raise Difference(b" ".join(c), f, r)
             if c[0].upper() == b"SELECT" and r == ("+", b"OK"):
@@ -135,21 +140,28 @@ def compare_encodings(pair, r):
         pair.compare(pair.firn, [[b"SET", b"a", v], [b"OBJECT", b"ENCODING", b"a"], [b"OBJECT", b"FREQ", b"a"]])
 
 
-def compare_silence(pair, r):
-    """CLIENT REPLY: what comes is the reply to the last PING alone."""
-    quiet = r.choice([[[b"CLIENT", b"REPLY", b"SKIP"], [b"SET", b"a", b"1"]],
-                      [[b"CLIENT", b"REPLY", b"OFF"], [b"INCR", b"a"], [b"BAD"], [b"CLIENT", b"REPLY", b"ON"]]])
-    for client in (pair.firn, pair.redis):
-        client.send(quiet + [[b"PING", b"end"]])
+def transcript(pair, commands):
+    """Commands that have none or several replies each: all that comes up to the reply of a last PING."""
     replies = []
     for client in (pair.firn, pair.redis):
+        client.send(commands + [[b"PING", b"the end"]])
         got = [client.read()]
-        while got[-1] != b"end":
+        while got[-1] not in (b"the end", [b"pong", b"the end"]):
             got.append(client.read())
         replies.append(got)
     if replies[0] != replies[1]:
-        raise Difference(quiet, replies[0], replies[1])
+        raise Difference(commands, replies[0], replies[1])
+
+
+def compare_silence(pair, r):
+    """CLIENT REPLY."""
+    transcript(pair, r.choice([[[b"CLIENT", b"REPLY", b"SKIP"], [b"SET", b"a", b"1"]],
+                               [[b"CLIENT", b"REPLY", b"OFF"], [b"INCR", b"a"], [b"BAD"], [b"CLIENT", b"REPLY", b"ON"]]]))
     pair.compare(pair.firn, [[b"GET", b"a"]])  # a write without a reply is known durable, and on readers, only now
+
+
+def compare_subscriptions(pair, r):
+    transcript(pair, pubsub.subscriptions(r))
 
 
 def compare_reset(pair, r):
@@ -174,7 +186,7 @@ def compare_tables(pair, r):
             raise Difference("COMMAND INFO " + name, key_specs(firn), key_specs(redis))
 
 
-PROCEDURES = [(0.05, compare_scans), (0.02, compare_encodings), (0.01, compare_silence), (0.01, compare_reset),
+PROCEDURES = [(0.05, compare_scans), (0.02, compare_encodings), (0.01, compare_silence), (0.02, compare_subscriptions), (0.01, compare_reset),
               (0.01, compare_tables)]
 
 

@@ -162,6 +162,9 @@ static void pipeline(void **state)
     assert_int_equal(k->writes, 1); /* one write for all */
     EXPECT(k, "ING\r\n", "+PONG\r\n");
     assert_int_equal(t.f.s ? firn_server_stats(t.f.s)->commands_processed : 0, 4);
+    /* A container's name alone says nothing of the command behind it. */
+    EXPECT(k, "CLIENT\r\nCLIENT GETNAME\r\n",
+           "-ERR wrong number of arguments for 'client' command\r\n$-1\r\n");
     stop();
     fake_sock_free(k);
 }
