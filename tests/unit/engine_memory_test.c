@@ -1,0 +1,102 @@
+/* Memory that ends anywhere in a transaction: all of it was applied, or nothing and that is said,
+ * or the connection is closed; and nothing leaks (the build with ASan sees that). */
+#include "engine_fixture.h"
+
+static struct fixture f;
+static struct firn_db_vt vt;
+
+static uint64_t fails_at, made, later; /* later: 1 = all after it fail, too */
+
+/* The role's own memory is not what is tested. */
+static enum firn_status apply_with_memory(struct firn_db *db, const struct firn_record *rec,
+                                          size_t n, uint64_t *slot, uint64_t *seqno)
+{
+    made += firn_mem_fail_at(0, 0);
+    enum firn_status st = fixture_apply(db, rec, n, slot, seqno);
+    (void)firn_mem_fail_at(made < fails_at ? fails_at - made : later, (int)later);
+    return st;
+}
+
+static bool says(const struct client *c, const char *text)
+{
+    return strstr((const char *)c->got.data, text) != NULL;
+}
+
+/* `whole`: how the reply to what was applied begins. Send the lines, the n-th allocation from line
+ * `from` on failing; true when there were not so many. */
+static bool attempt(const char *const *lines, size_t from, const char *whole, uint64_t n,
+                    int sticky)
+{
+    fixture_start(&f, true);
+    vt = *f.db.vt;
+    vt.apply = apply_with_memory;
+    f.db.vt = &vt;
+    fails_at = later = 0;
+    struct client *c = fixture_connect(&f), *d = fixture_connect(&f);
+    assert_int_equal(firn_buf_reserve(&c->got, 4096), FIRN_OK);
+    CALL(d, "MSET left 0 right 0 gone 1", "+OK\r\n");
+    for (size_t i = 0; lines[i] && c->open; i++) {
+        if (i == from) {
+            fails_at = n;
+            later = (uint64_t)sticky;
+            made = 0;
+            (void)firn_mem_fail_at(n, sticky);
+        }
+        client_send(c, lines[i]);
+    }
+    firn_fake_run_for(f.world, 2000);
+    made += firn_mem_fail_at(0, 0);
+    client_send(d, "MGET left right");
+    firn_fake_run_for(f.world, 1000);
+    assert_int_equal(firn_buf_append(&d->got, "", 1), FIRN_OK);
+    assert_int_equal(firn_buf_append(&c->got, "", 1), FIRN_OK);
+    bool all = says(d, "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+    assert_true(all || says(d, "*2\r\n$1\r\n0\r\n$1\r\n0\r\n"));
+    if (c->open) {
+        assert_true(all == says(c, whole));
+        assert_true(all || says(c, "-KVBUSY") || says(c, "-ERR") || says(c, "-EXECABORT"));
+    }
+    assert_true(made >= n || all);
+    fixture_stop(&f);
+    return made < n;
+}
+
+static void every_allocation(const char *const *lines, size_t from, const char *whole)
+{
+    for (int sticky = 0; sticky < 2; sticky++) {
+        uint64_t n = 1;
+        while (!attempt(lines, from, whole, n, sticky))
+            n++;
+        assert_true(n > 10);
+    }
+}
+
+static void exec_is_all_or_nothing(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"WATCH left",     "MULTI",      "INCR left",
+                                        "FLUSHALL",       "SET left 1", "CLIENT SETNAME x",
+                                        "SET right 1",    "KEYS *",     "RENAME right a",
+                                        "RENAME a right", "DBSIZE",     "GET left",
+                                        "EXEC",           NULL};
+    every_allocation(lines, 12, "*10\r\n");
+    every_allocation(lines, 0, "*10\r\n");
+}
+
+static void batch_is_all_or_nothing(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"KV.BATCH ID r 5 3 INCRBY left 1 3 KV.DELRANGE gone gonf 2 "
+                                        "GET gone 3 INCRBY right 1 2 GET left",
+                                        NULL};
+    every_allocation(lines, 0, "*2\r\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exec_is_all_or_nothing),
+        cmocka_unit_test(batch_is_all_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
