@@ -46,6 +46,7 @@ static void drained(void *arg)
     if (r->tail)
         firn_tail_pause(r->tail); /* it asks for no slot and no manifest any more */
     firn_timer_stop(r->db.env, &r->want_timer);
+    firn_reader__warm_stop(r);
     firn_pins_stop(r->pins);
     firn_manifest_node_stop(r->mnode, settled, r);
 }
@@ -202,6 +203,7 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
         firn_reader_free(r);
         return s;
     }
+    firn_reader__warm_init(r);
     *out = r;
     return FIRN_OK;
 }
@@ -222,6 +224,7 @@ void firn_reader_free(struct firn_reader *r)
     firn_timer_stop(r->db.env, &r->open_retry);
     firn_metrics_remove(&r->metrics);
     firn_engine_free(r->engine);
+    firn_reader__warm_stop(r);
     firn_pins_free(r->pins);
     firn_tail_free(r->tail);
     firn_view_unref(r->db.view);

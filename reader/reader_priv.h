@@ -1,6 +1,7 @@
 /* Inside the reader.
  *   reader_core.c    life: opening, serving, ending
  *   reader_tail.c    what the tail delivers: memory, views, freshness
+ *   reader_warm.c    tables into the cache before memory lets go of what they hold
  *   reader_report.c  metrics, INFO, readiness */
 #ifndef FIRN_READER_PRIV_H
 #define FIRN_READER_PRIV_H
@@ -12,6 +13,20 @@
 #include "log/memory.h"
 #include "log/seals.h"
 #include "log/tail.h"
+
+/* Bringing tables into the cache before memory lets go of what they hold: reader_warm.c. */
+struct reader_warm {
+    struct firn_memtable *table; /* of the part at hand, referenced; NULL: none */
+    struct firn_view *view;      /* of the tables alone */
+    struct firn_memtable_iter it;
+    struct firn_slice from, next; /* first key of this batch and of the next one, in table */
+    bool at_end, fetching;
+    unsigned rounds;
+    struct firn_place upto; /* parts that end here or before are dealt with */
+    struct firn_read read;
+    struct firn_defer step;
+    struct firn_timer pause;
+};
 
 enum reader_state { READER_NEW, READER_OPENING, READER_SERVING, READER_ENDING, READER_ENDED };
 
@@ -37,7 +52,8 @@ struct firn_reader {
     struct firn_tail *tail;
     struct firn_memory memory;
     struct firn_budget budget; /* of the node's memory */
-    bool view_behind;          /* the active memtable is not in the view yet */
+    struct reader_warm warm;
+    bool view_behind; /* the active memtable is not in the view yet */
     struct firn_engine *engine;
     uint16_t port;
     struct firn_place want; /* furthest place that somebody waits for */
@@ -72,6 +88,13 @@ bool firn_reader__place_lost(struct firn_db *db, struct firn_place place);
 void firn_reader__feed_wanted(struct firn_db *db);
 uint64_t firn_reader__now_ms(struct firn_db *db);
 void firn_reader__tail_init(struct firn_reader *r);
+
+/* --- reader_warm.c */
+void firn_reader__warm_init(struct firn_reader *r);
+/* Parts may have become warm: deal with them, in the background. */
+void firn_reader__warm(struct firn_reader *r);
+/* Give up what is under way. Harmless before warm_init and when called twice. */
+void firn_reader__warm_stop(struct firn_reader *r);
 
 /* --- reader_report.c */
 void firn_reader__info(struct firn_db *db, const char *section, struct firn_buf *out);

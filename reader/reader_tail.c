@@ -9,6 +9,9 @@
 #define PART_SLOTS_SHARE 8
 /* This many slots without an end: the tables of a newer manifest may be nearer. */
 #define RUN_SLOTS 64
+/* So many parts that are in tables stay for reads, where memory has room: as many as a flush
+ * brings, so that there is the time from one flush to the next to warm its tables. */
+#define WARM_PARTS PART_SLOTS_SHARE
 /* Least time between manifest reads made only to shorten memory. */
 #define VIEW_READ_NS (1 * FIRN_SEC)
 /* What may be fetched ahead, and what memory may hold before the manifest is read: this share of
@@ -28,12 +31,13 @@ uint64_t firn_reader__now_ms(struct firn_db *db)
 
 /* --- views */
 
-/* Make the view of m and this memory the current one. Failure changes nothing. */
+/* Make the view of m and this memory the current one, of the parts that are in tables with the
+ * newest `warm`. Failure changes nothing. */
 static enum firn_status install(struct firn_reader *r, const struct firn_memory *memory,
-                                struct firn_manifest *m, struct firn_err *err)
+                                size_t warm, struct firn_manifest *m, struct firn_err *err)
 {
     struct firn_view *v;
-    enum firn_status s = firn_memory_view(memory, 0, r->db.lsm, m, &v, err);
+    enum firn_status s = firn_memory_view(memory, warm, r->db.lsm, m, &v, err);
     if (s != FIRN_OK) {
         firn_log_event(&r->obs->log, FIRN_LOG_ERROR, "view not built", "status=%s why=%s",
                        firn_status_name(s), err->text);
@@ -73,7 +77,7 @@ static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, str
     enum firn_status s = firn_memory_init(&fresh, m->floor, NULL);
     if (s != FIRN_OK)
         return firn_fail(err, s, "no memory for a memtable");
-    s = install(r, &fresh, m, err);
+    s = install(r, &fresh, 0, m, err);
     if (s != FIRN_OK) {
         firn_memory_deinit(&fresh);
         return s;
@@ -105,6 +109,25 @@ static void rotate(struct firn_reader *r)
         r->view_behind = true;
 }
 
+/* Memory wants back what only spares reads a trip. */
+static bool memory_tight(const struct firn_reader *r)
+{
+    return r->budget.part[FIRN_BUDGET_MEMTABLES].used >=
+           r->budget.part[FIRN_BUDGET_MEMTABLES].share / 2;
+}
+
+/* Take the view of m, and keep of what its floor has passed what memory has room for: until those
+ * parts go, reads need none of the tables that hold the same, and these can be warmed. */
+static enum firn_status take(struct firn_reader *r, struct firn_manifest *m, struct firn_err *err)
+{
+    size_t warm = memory_tight(r) ? 0 : WARM_PARTS;
+    enum firn_status s = install(r, &r->memory, warm, m, err);
+    /* Only now: an older view, and another one of its manifest, need what lies below. */
+    if (s == FIRN_OK)
+        firn_memory_flushed(&r->memory, m->floor, warm);
+    return s;
+}
+
 /* A manifest was seen: take its view if it is newer and our memory reaches its floor (I8). */
 static enum firn_status see_manifest(struct firn_reader *r, struct firn_manifest *m,
                                      struct firn_err *err)
@@ -113,10 +136,8 @@ static enum firn_status see_manifest(struct firn_reader *r, struct firn_manifest
         return FIRN_OK;
     if (firn_place_cmp(firn_memory_active(&r->memory)->end, m->floor) <= 0)
         rotate(r); /* all we hold is in tables */
-    enum firn_status s = install(r, &r->memory, m, err);
-    /* Only now: an older view, and another one of its manifest, need what lies below. */
-    if (s == FIRN_OK)
-        firn_memory_flushed(&r->memory, m->floor, 0);
+    enum firn_status s = take(r, m, err);
+    firn_reader__warm(r);
     return s;
 }
 
@@ -218,6 +239,9 @@ static void read_for_view(struct firn_reader *r)
 
 static void keep_bounds(struct firn_reader *r)
 {
+    struct firn_err err = {0};
+    if (r->memory.warm && memory_tight(r))
+        (void)!take(r, r->manifest, &err); /* said already; a later one lets go */
     if (memory_full(r)) {
         firn_tail_pause(r->tail);
         read_for_view(r);
@@ -248,7 +272,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
         rotate(r);
     /* Nothing goes into a memtable that reads do not see. */
     if (r->view_behind) {
-        enum firn_status s = install(r, &r->memory, r->manifest, &err);
+        enum firn_status s = take(r, r->manifest, &err);
         if (s != FIRN_OK)
             return s;
     }
@@ -378,7 +402,7 @@ enum firn_status firn_reader__begin(struct firn_reader *r, struct firn_manifest 
     if (s == FIRN_OK)
         s = firn_tail_create(r->db.env, r->db.store, r->mnode, &o, &u, &r->tail);
     if (s == FIRN_OK)
-        s = install(r, &r->memory, m, err);
+        s = install(r, &r->memory, 0, m, err);
     r->db.durable_place = m->floor;
     r->db.durable_seqno = m->pb->seqno_at_floor;
     r->db.applied_seqno = r->db.durable_seqno;
