@@ -693,8 +693,8 @@ static const struct firn_command client_commands[] = {
      .group = "connection", .since = "6.0.0",
      .summary = "Instructs the server whether to track the keys in the next request",
      .complexity = "O(1)", .args = "(mode=YES|NO)", FN(client_caching)},
-    {.name = "getredir", .arity = 2, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
-     .group = "connection", .since = "6.0.0",
+    {.name = "getredir", .arity = 2, .flags = FIRN_CMD_NOSCRIPT,
+     .categories = FIRN_CAT_CONNECTION, .group = "connection", .since = "6.0.0",
      .summary = "Returns the client ID to which the connection's tracking notifications are "
          "redirected", .complexity = "O(1)", FN(client_getredir)},
     {.name = "tracking", .arity = -3, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
@@ -703,8 +703,8 @@ static const struct firn_command client_commands[] = {
      .complexity = "O(1). Some options may introduce additional complexity.",
      .args = "(status=ON|OFF) [REDIRECT client-id:i] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] "
          "[NOLOOP]", FN(client_tracking)},
-    {.name = "trackinginfo", .arity = 2, .flags = CLIENT_FLAGS, .categories = FIRN_CAT_CONNECTION,
-     .group = "connection", .since = "6.2.0",
+    {.name = "trackinginfo", .arity = 2, .flags = FIRN_CMD_NOSCRIPT,
+     .categories = FIRN_CAT_CONNECTION, .group = "connection", .since = "6.2.0",
      .summary = "Returns information about server-assisted client-side caching for the connection",
      .complexity = "O(1)", FN(client_trackinginfo)},
 };

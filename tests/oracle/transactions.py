@@ -7,7 +7,8 @@ Two connections to each server: one watches, queues and executes, the other inte
 answered by both servers before the next is sent, so that both see one order. Commands, intended differences and
 servers are those of oracle.py; what is queued is also cut short, malformed, discarded, reset. Beside those:
 
-- SUBSCRIBE and its kin, and HELLO with options, are not allowed inside of MULTI (Redis queues them).
+- SUBSCRIBE and its kin, CLIENT TRACKING and CACHING, and HELLO with options are not allowed inside of MULTI (Redis
+  queues them).
 - CLIENT REPLY OFF inside of MULTI silences the whole of EXEC's reply (Redis sends its first line)."""
 import argparse
 import os
