@@ -254,6 +254,10 @@ static void run(void *engine)
     struct firn_expirer *x = &e->expirer;
     struct firn_db *db = e->db;
     x->wake_ms = 0;
+    if (db->expiry_paused) { /* DEBUG SET-ACTIVE-EXPIRE 0 */
+        sleep_ns(e, PAUSE_NS);
+        return;
+    }
     if (x->reload_ticket && db->reload_done < x->reload_ticket) {
         sleep_ns(e, ROOM_NS);
         return;
