@@ -111,6 +111,8 @@ FIRN_HANDLER(kv_freshness);
 FIRN_HANDLER(kv_ack);
 FIRN_HANDLER(kv_cost);
 FIRN_HANDLER(kv_explain);
+/* monitor.c */
+FIRN_HANDLER(monitor);
 /* cmd_tracking.c */
 FIRN_HANDLER(client_tracking);
 FIRN_HANDLER(client_caching);

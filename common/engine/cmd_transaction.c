@@ -139,6 +139,7 @@ static enum firn_status exec_all(struct firn_eval *x)
     if (st == FIRN_OK) {
         unwatch(x->s); /* what it wrote touched what it watched */
         firn_engine__tx_effects(&tx);
+        firn_engine__monitor_queued(x->s, &tx);
     }
     firn_engine__tx_clear(&tx);
     return st;

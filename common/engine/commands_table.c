@@ -529,6 +529,11 @@ static const struct firn_command commands[] = {
      .since = "1.0.0", .summary = "Atomically returns the string values of one or more keys",
      .complexity = "O(N) where N is the number of keys", .args = "key ...", .id = FIRN_TRAIT_LONG,
      .tips = "request_policy:multi_shard", FN(mget)},
+    {.name = "monitor", .arity = 1,
+     .flags = FIRN_CMD_ADMIN | FIRN_CMD_NOSCRIPT | FIRN_CMD_LOADING | FIRN_CMD_STALE |
+         FIRN_CMD_NO_MULTI, .categories = FIRN_CAT_DANGEROUS, .group = "server",
+     .since = "1.0.0", .summary = "Listens for all requests received by the server in real-time",
+     .complexity = "O(1)", FN(monitor)},
     {.name = "mset", .arity = -3, .flags = FIRN_CMD_WRITE | FIRN_CMD_DENYOOM,
      .categories = FIRN_CAT_STRING, .keys = {{1, -1, 2, WRITE_KEY}}, .group = "string",
      .since = "1.0.1",

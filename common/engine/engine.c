@@ -81,6 +81,7 @@ static enum firn_status create_server(struct firn_engine *e, struct firn_err *er
         .reset = firn_engine__session_reset,
         .rejected = firn_engine__rejected,
         .describe = firn_engine__session_describe,
+        .executed = firn_engine__executed,
         .evicted = evicted,
         .role = role_name,
         .arg = e,
@@ -108,6 +109,7 @@ enum firn_status firn_engine_create(struct firn_db *db, struct firn_engine **out
     firn_list_init(&e->waiting);
     firn_list_init(&e->turning);
     firn_list_init(&e->holds);
+    firn_list_init(&e->monitors);
     firn_list_init(&e->ahead);
     e->tick = (struct firn_timer){.fn = firn_engine__tick, .arg = e};
     e->turn = (struct firn_timer){.fn = firn_engine__turn, .arg = e};

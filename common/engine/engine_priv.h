@@ -117,6 +117,7 @@ struct firn_session {
     uint64_t reload_ticket; /* of the reload begun for that; 0 = none */
     uint64_t ticket;        /* of the probe begun for it; 0 = none */
     struct firn_track track;
+    struct firn_list monitor;     /* in engine->monitors while it is one */
     struct firn_changes *changes; /* the page being gathered, or NULL */
     struct firn_pinned pinned;    /* what its view is kept by: of a long walk, or while one opens a
                                      snapshot */
@@ -175,12 +176,13 @@ struct firn_engine {
     struct firn_server *server;
     struct firn_handler handler;
     struct firn_list sessions;
-    struct firn_list feed;    /* struct firn_feed_listener */
-    struct firn_list waiting; /* struct firn_wait, in the order they were parked */
-    struct firn_list turning; /* struct firn_wait of kind TURN */
-    struct firn_list holds;   /* struct firn_seqno_hold */
-    struct firn_list ahead;   /* struct firn_session with misses to fetch */
-    struct firn_timer tick;   /* runs while something waits */
+    struct firn_list feed;     /* struct firn_feed_listener */
+    struct firn_list waiting;  /* struct firn_wait, in the order they were parked */
+    struct firn_list turning;  /* struct firn_wait of kind TURN */
+    struct firn_list monitors; /* struct firn_session.monitor */
+    struct firn_list holds;    /* struct firn_seqno_hold */
+    struct firn_list ahead;    /* struct firn_session with misses to fetch */
+    struct firn_timer tick;    /* runs while something waits */
     struct firn_timer turn;
     struct firn_defer ahead_defer;
     struct firn_group group;     /* of the command being evaluated */
@@ -465,6 +467,14 @@ enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_
 /* ---- cmd_kv_session.c */
 /* KV.COST counts from here. */
 void firn_engine__cost_reset(struct firn_engine *e);
+
+/* ---- monitor.c */
+struct firn_tx;
+void firn_engine__executed(void *engine, struct firn_conn *c, struct firn_command_entry *e,
+                           size_t argc, const struct firn_slice *argv);
+/* EXEC has run these. */
+void firn_engine__monitor_queued(struct firn_session *s, const struct firn_tx *tx);
+void firn_engine__monitor_off(struct firn_session *s);
 
 /* ---- info.c */
 /* The node's memory; all zero where a test has none. */

@@ -23,6 +23,7 @@ void firn_engine__session_open(void *engine, struct firn_conn *c)
     firn_buf_init(&s->range.last, FIRN_KEY_MAX);
     firn_buf_init(&s->ahead_keys, FIRN_ENGINE_AHEAD_BYTES);
     firn_engine__track_init(&s->track);
+    firn_list_init(&s->monitor);
     firn_list_push(&e->sessions, &s->link);
     *firn_conn_session(c) = s;
     firn_engine__account(s);
@@ -79,6 +80,7 @@ void firn_engine__session_close(void *engine, struct firn_conn *c)
     firn_engine__session_done(s);
     firn_engine__unsubscribe_all(s);
     firn_engine__track_off(s);
+    firn_engine__monitor_off(s);
     firn_engine__transaction_end(s);
     firn_read_clear(&s->ahead);
     firn_list_remove(&s->ahead_link);
@@ -100,6 +102,7 @@ void firn_engine__session_reset(void *engine, struct firn_conn *c)
     firn_engine__transaction_end(s);
     firn_engine__unsubscribe_all(s);
     firn_engine__track_off(s);
+    firn_engine__monitor_off(s);
 }
 
 void firn_engine__session_describe(void *engine, struct firn_conn *c,

@@ -234,6 +234,8 @@ static enum firn_exec dispatch(struct firn_conn *c, const struct firn_upcoming *
         return FIRN_EXEC_PARK;
     e->stat.calls++;
     e->stat.failed += c->out.errors != errors;
+    if (__builtin_expect(s->watched, 0))
+        s->handler->executed(s->handler->arg, c, e, argc, argv);
     return FIRN_EXEC_DONE;
 }
 

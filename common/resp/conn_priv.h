@@ -130,6 +130,7 @@ struct firn_server {
     struct firn_timer expire_timer; /* runs while replies are held */
     struct firn_timer clock_timer;  /* once a second while there are connections */
     bool loading;
+    bool watched; /* handler->executed is called */
     enum firn_pressure pressure;
     bool pressure_changed; /* relieve() has to tell the connections */
 

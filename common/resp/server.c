@@ -658,6 +658,11 @@ void firn_server_set_loading(struct firn_server *s, bool loading)
     s->loading = loading;
 }
 
+void firn_server_set_watched(struct firn_server *s, bool watched)
+{
+    s->watched = watched;
+}
+
 void firn_server_free(struct firn_server *s)
 {
     if (!s)

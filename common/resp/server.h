@@ -60,6 +60,10 @@ struct firn_handler {
     /* The connection is about to be closed because all clients together hold more than their share
      * of memory and it holds `bytes`, more than any other. */
     void (*evicted)(void *arg, struct firn_conn *c, size_t bytes);
+    /* A command was executed (this room's own, too), its reply appended; only while
+     * firn_server_set_watched says so. It may push to other connections. */
+    void (*executed)(void *arg, struct firn_conn *c, struct firn_command_entry *e, size_t argc,
+                     const struct firn_slice *argv);
     const char *(*role)(void *arg); /* for HELLO: "master" or "replica"; NULL = master */
     void *arg;
 };
@@ -141,6 +145,8 @@ void firn_server_resume_all(struct firn_server *s);
 
 /* While loading, commands without FIRN_CMD_LOADING answer -LOADING. */
 void firn_server_set_loading(struct firn_server *s, bool loading);
+/* Call handler->executed from now on, or no more. */
+void firn_server_set_watched(struct firn_server *s, bool watched);
 /* NULL or "": none. Open connections keep their authentication (as Redis). */
 enum firn_status firn_server_set_password(struct firn_server *s,
                                           const char *password) FIRN_MUST_USE;
