@@ -87,6 +87,8 @@ NOT_COMPARED = {
     "ssubscribe": "compared by a procedure", "unsubscribe": "compared by a procedure",
     "punsubscribe": "compared by a procedure", "sunsubscribe": "compared by a procedure",
     "monitor": "shows other commands",
+    "multi": "transactions.py", "exec": "transactions.py", "discard": "transactions.py", "watch": "transactions.py",
+    "unwatch": "transactions.py",
 }
 
 
