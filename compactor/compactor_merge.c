@@ -251,19 +251,27 @@ static enum firn_status all_tombs(const struct compactor_merge *j, struct firn_a
     return s;
 }
 
+/* Does nothing older than this table lie anywhere? Then what it hides needs not be hidden (I9). */
+static bool is_oldest(const struct compactor_merge *j, const struct input *in)
+{
+    return j->plan.bottom && in >= j->source[j->sources - 1].first;
+}
+
 /* Tables that a newer range tombstone covers need not be read, nor do their own range tombstones
  * count: what those delete is covered, too. Clipped inputs only ever hide tombstones from keys that
- * are outside the partition, so the fragments hold for all that counts here. */
+ * are outside the partition, so the fragments hold for all that counts here. Nor need those be read
+ * where all has expired and hides nothing. */
 static enum firn_status skip_covered(struct compactor_merge *j)
 {
     struct firn_arena arena = {0};
     struct firn_range_tomb *tomb;
     size_t tombs;
     enum firn_status s = all_tombs(j, &arena, &tomb, &tombs);
-    for (size_t i = 0; s == FIRN_OK && tombs && i < j->inputs; i++) {
+    for (size_t i = 0; s == FIRN_OK && i < j->inputs; i++) {
         struct input *in = &j->input[i];
         in->skipped = firn_plan_covered(tomb, tombs, firn_table_lower(in->ref),
-                                        firn_table_upper(in->ref), in->ref->max_seqno);
+                                        firn_table_upper(in->ref), in->ref->max_seqno) ||
+                      (is_oldest(j, in) && firn_plan_expired(j->manifest->pb, in->ref));
     }
     firn_arena_clear(&arena);
     return s;
@@ -284,6 +292,8 @@ static uint64_t left_of_run(const void *job, size_t run)
 static void settle_runs(struct compactor_merge *j)
 {
     size_t listed = j->sources - j->plan.nl0;
+    if (j->plan.whole)
+        return;
     j->plan.runs = firn_plan_runs(j->plan.l0_bytes, listed, left_of_run, j);
     j->plan.bottom = j->plan.runs == j->manifest->pb->partitions[j->plan.partition]->n_runs;
     j->sources = j->plan.nl0 + j->plan.runs;

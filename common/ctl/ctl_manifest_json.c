@@ -151,6 +151,7 @@ static void table(struct json *j, const Firn__Table *t)
         place(j, "first", t->first);
     if (t->end)
         place(j, "end", t->end);
+    number(j, "expiring", t->expiring);
     number(j, "min_expiry_ms", t->min_expiry_ms);
     number(j, "max_expiry_ms", t->max_expiry_ms);
     closing(j, '}');

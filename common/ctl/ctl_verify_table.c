@@ -148,7 +148,7 @@ static void compare_sums(struct verify_table *t)
     compare(t, "highest seqno", s->max_seqno, p->max_seqno, r->max_seqno);
     compare(t, "earliest expiry", s->min_expiry_ms, p->min_expiry_ms, r->min_expiry_ms);
     compare(t, "latest expiry", s->max_expiry_ms, p->max_expiry_ms, r->max_expiry_ms);
-    compare(t, "expiring entries", s->expiring, p->expiring, s->expiring);
+    compare(t, "expiring entries", s->expiring, p->expiring, r->expiring);
     compare(t, "bytes of keys", s->key_bytes, p->key_bytes, s->key_bytes);
     compare(t, "bytes of values", s->value_bytes, p->value_bytes, s->value_bytes);
 }

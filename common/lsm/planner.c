@@ -76,11 +76,78 @@ size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const voi
     return n;
 }
 
+/* ---- garbage */
+
+/* About how many of a table's entries a merge at the bottom would drop: expired ones, supposing
+ * that their times are spread evenly, and tombstones with what each deletes. */
+static double garbage_entries(const Firn__Table *t, uint64_t expired_before_ms)
+{
+    double share = 0;
+    if (t->expiring && t->max_expiry_ms < expired_before_ms)
+        share = 1;
+    else if (t->expiring && t->min_expiry_ms < expired_before_ms)
+        share = (double)(expired_before_ms - t->min_expiry_ms) /
+                (double)(t->max_expiry_ms - t->min_expiry_ms + 1);
+    return share * (double)t->expiring + 2 * (double)t->tombstones;
+}
+
+static bool is_mostly_garbage(const Firn__Manifest *m, const Firn__Partition *p)
+{
+    uint64_t before = firn_plan_expired_before(m);
+    double entries = 0, garbage = 0;
+    for (size_t i = 0; i < m->n_l0; i++)
+        if (is_pending(m->l0[i], p)) {
+            entries += (double)m->l0[i]->entries;
+            garbage += garbage_entries(m->l0[i], before);
+        }
+    for (size_t r = 0; r < p->n_runs; r++)
+        for (size_t i = 0; i < p->runs[r]->n_tables; i++) {
+            entries += (double)p->runs[r]->tables[i]->entries;
+            garbage += garbage_entries(p->runs[r]->tables[i], before);
+        }
+    return entries > 0 && garbage * 100 >= entries * FIRN_PLAN_GARBAGE_PERCENT;
+}
+
+/* ---- choosing */
+
+static enum firn_status make_plan(const Firn__Manifest *m, size_t partition, bool whole,
+                                  struct firn_plan *out)
+{
+    const Firn__Partition *p = m->partitions[partition];
+    size_t tables, n = 0;
+    uint64_t l0_bytes = pending_bytes(m, p, &tables), bytes = l0_bytes;
+    const Firn__Table **l0 = firn_malloc((tables + 1) * sizeof *l0);
+    if (!l0)
+        return FIRN_LIMIT;
+    for (size_t i = 0; i < m->n_l0; i++)
+        if (is_pending(m->l0[i], p))
+            l0[n++] = m->l0[i];
+    size_t runs = whole ? p->n_runs : firn_plan_runs(l0_bytes, p->n_runs, run_bytes, p);
+    for (size_t i = 0; i < runs; i++)
+        bytes += run_bytes(p, i);
+    *out = (struct firn_plan){
+        .partition = partition,
+        .start = firn_pb_slice(&p->start),
+        .end = firn_pb_slice(&p->end),
+        .l0 = l0,
+        .nl0 = n,
+        .runs = runs,
+        .whole = whole,
+        .bottom = runs == p->n_runs,
+        .l0_bytes = l0_bytes,
+        .bytes = bytes,
+    };
+    return FIRN_OK;
+}
+
 enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_plan_options *o,
                                   struct firn_plan *out)
 {
-    size_t best = SIZE_MAX, best_tables = 0;
+    size_t best = SIZE_MAX;
     uint64_t best_bytes = 0;
+    for (size_t i = 0; i < m->n_partitions && m->n_l0 < o->l0_force_tables; i++)
+        if (is_mostly_garbage(m, m->partitions[i]))
+            return make_plan(m, i, true, out);
     if (!is_due(m, o))
         return FIRN_ABSENT;
     for (size_t i = 0; i < m->n_partitions; i++) {
@@ -89,35 +156,9 @@ enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_pla
         if (tables && (best == SIZE_MAX || bytes > best_bytes)) {
             best = i;
             best_bytes = bytes;
-            best_tables = tables;
         }
     }
-    if (best == SIZE_MAX)
-        return FIRN_ABSENT;
-    const Firn__Partition *p = m->partitions[best];
-    const Firn__Table **l0 = firn_malloc(best_tables * sizeof *l0);
-    if (!l0)
-        return FIRN_LIMIT;
-    size_t n = 0;
-    for (size_t i = 0; i < m->n_l0; i++)
-        if (is_pending(m->l0[i], p))
-            l0[n++] = m->l0[i];
-    size_t runs = firn_plan_runs(best_bytes, p->n_runs, run_bytes, p);
-    uint64_t l0_bytes = best_bytes;
-    for (size_t i = 0; i < runs; i++)
-        best_bytes += run_bytes(p, i);
-    *out = (struct firn_plan){
-        .partition = best,
-        .start = firn_pb_slice(&p->start),
-        .end = firn_pb_slice(&p->end),
-        .l0 = l0,
-        .nl0 = n,
-        .runs = runs,
-        .bottom = runs == p->n_runs,
-        .l0_bytes = l0_bytes,
-        .bytes = best_bytes,
-    };
-    return FIRN_OK;
+    return best == SIZE_MAX ? FIRN_ABSENT : make_plan(m, best, false, out);
 }
 
 void firn_plan_clear(struct firn_plan *p)
@@ -138,6 +179,12 @@ bool firn_plan_covered(const struct firn_range_tomb *tomb, size_t tombs, struct 
         at = tomb[i].end;
     }
     return false;
+}
+
+bool firn_plan_expired(const Firn__Manifest *m, const Firn__Table *t)
+{
+    return t->entries > 0 && t->expiring == t->entries && t->range_tombstones == 0 &&
+           t->max_expiry_ms < firn_plan_expired_before(m);
 }
 
 size_t firn_plan_splits(Firn__Table *const *table, size_t tables, uint64_t partition_bytes,

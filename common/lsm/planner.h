@@ -4,14 +4,20 @@
  * newest runs as are not much larger than what is merged into them, or stand above the allowed
  * depth of the stack. The result is one run in their place. So a byte is rewritten about once per
  * doubling of its run, and the stack stays short. A job that takes the oldest run, too, is at the
- * bottom: there tombstones end (I9), and a partition that grew too large is split. */
+ * bottom: there tombstones end (I9), and a partition that grew too large is split.
+ *
+ * A partition of which so much has expired or is deleted that half of its entries would go is
+ * merged whole, though L0 gives no reason: what nobody writes to any more, as the past of the
+ * expiry index, would stay for ever. Such a job leaves neither tombstones nor what had expired, so
+ * that it is no reason for the next one. */
 #ifndef FIRN_LSM_PLANNER_H
 #define FIRN_LSM_PLANNER_H
 
 #include "format/manifest_codec.h"
 #include "format/tombs.h"
 
-#define FIRN_PLAN_RUNS_MAX 4 /* runs a partition has after a job, at most */
+#define FIRN_PLAN_GARBAGE_PERCENT 50 /* of a partition's entries: reason enough to merge it */
+#define FIRN_PLAN_RUNS_MAX 4         /* runs a partition has after a job, at most */
 
 struct firn_plan_options {
     uint64_t
@@ -28,6 +34,7 @@ struct firn_plan {
     const Firn__Table **l0; /* newest first; owned */
     size_t nl0;
     size_t runs; /* the newest so many of the partition's */
+    bool whole;  /* all of them, whatever they weigh: for the garbage in them */
     bool bottom;
     uint64_t l0_bytes; /* of the L0 tables, by their slices */
     uint64_t bytes;    /* of all input objects */
@@ -48,6 +55,9 @@ size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const voi
  * all newer than its max_seqno? Then it goes unread. */
 bool firn_plan_covered(const struct firn_range_tomb *tomb, size_t tombs, struct firn_slice lower,
                        struct firn_slice upper, uint64_t max_seqno);
+
+/* Has everything in this table expired, so that at the bottom of its partition all of it goes? */
+bool firn_plan_expired(const Firn__Manifest *m, const Firn__Table *t);
 
 /* Where to split a partition whose only run is `table` (in key order): bounds, borrowed from the
  * tables, that make parts of about half of partition_bytes each. None unless all together pass

@@ -403,6 +403,7 @@ static enum firn_status make_ref(const struct firn_table_builder *b, const struc
     r->range_tombstones = b->props.range_tombstones;
     r->min_seqno = b->props.min_seqno;
     r->max_seqno = b->props.max_seqno;
+    r->expiring = b->props.expiring;
     r->min_expiry_ms = b->props.min_expiry_ms;
     r->max_expiry_ms = b->props.max_expiry_ms;
     r->raw_bytes = b->props.raw_bytes;

@@ -243,12 +243,110 @@ static void test_expired(void **state)
     firn_pb_manifest_free(m);
 }
 
+/* The only table of the newest run: n of its 100 entries expire, between min and max. */
+static Firn__Table *expiring(Firn__Partition *p, uint64_t n, uint64_t min, uint64_t max)
+{
+    add_run(p, 10 * MB);
+    Firn__Table *t = p->runs[p->n_runs - 1]->tables[0];
+    t->entries = 100;
+    t->expiring = n;
+    t->min_expiry_ms = min;
+    t->max_expiry_ms = max;
+    return t;
+}
+
+/* What has expired is reason enough for a job, without anything new. */
+static void test_garbage(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t expiring, min, max, tombstones;
+        bool want;
+    } cases[] = {
+        {0, 0, 0, 0, false},       {100, 100, 400, 0, true}, {50, 100, 400, 0, true},
+        {49, 100, 400, 0, false},  {100, 100, 899, 0, true}, {100, 100, 920, 0, false},
+        {100, 500, 900, 0, false}, {0, 0, 0, 25, true},      {0, 0, 0, 24, false},
+        {20, 100, 400, 15, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Firn__Manifest *m = manifest(true);
+        m->log_time_ms = 500;
+        (void)expiring(m->partitions[0], 0, 0, 0); /* a partition without garbage before it */
+        Firn__Table *t = expiring(m->partitions[1], cases[i].expiring, cases[i].min, cases[i].max);
+        t->tombstones = cases[i].tombstones;
+        struct firn_plan p = {0};
+        assert_int_equal(firn_plan_choose(m, &standard, &p) == FIRN_OK, cases[i].want);
+        if (cases[i].want) {
+            assert_int_equal(p.partition, 1);
+            assert_true(p.bottom && p.runs == 1 && p.nl0 == 0 && p.bytes == 10 * MB);
+        }
+        firn_plan_clear(&p);
+        firn_pb_manifest_free(m);
+    }
+}
+
+/* Such a job takes all runs and what is pending of L0; L0 that has grown too long comes first; and
+ * what events are still owed for is no garbage. */
+static void test_garbage_and_the_rest(void **state)
+{
+    (void)state;
+    struct firn_plan p;
+    Firn__Manifest *m = manifest(false);
+    m->log_time_ms = 500;
+    (void)expiring(m->partitions[0], 100, 100, 400);
+    add_run(m->partitions[0], 1000 * MB);
+    add_l0(m,
+           "\x10"
+           "a",
+           "\x10z", 1000);
+    assert_int_equal(firn_plan_choose(m, &standard, &p), FIRN_OK);
+    assert_true(p.bottom && p.runs == 2 && p.nl0 == 1);
+    firn_plan_clear(&p);
+    for (size_t i = 1; i < standard.l0_force_tables; i++)
+        add_l0(m,
+               "\x10"
+               "a",
+               "\x10z", 1000);
+    assert_int_equal(firn_plan_choose(m, &standard, &p), FIRN_OK);
+    assert_int_equal(p.runs, 0);
+    firn_plan_clear(&p);
+    while (m->n_l0)
+        firn_pb_table_free(firn_pb_remove(m->l0, &m->n_l0, 0));
+    assert_int_equal(firn_pb_set_string(&m->settings->notify_keyspace_events, "Ex"), FIRN_OK);
+    m->expired_to_ms = 100;
+    assert_int_equal(choose(m, &standard), FIRN_ABSENT);
+    m->expired_to_ms = 400;
+    assert_int_equal(choose(m, &standard), FIRN_OK);
+    firn_pb_manifest_free(m);
+}
+
+/* Only a table without anything that stays, or hides something, goes unread. */
+static void test_all_expired(void **state)
+{
+    (void)state;
+    Firn__Manifest *m = manifest(false);
+    Firn__Table *t = expiring(m->partitions[0], 100, 100, 400);
+    m->log_time_ms = 401;
+    assert_true(firn_plan_expired(m, t));
+    m->log_time_ms = 400;
+    assert_false(firn_plan_expired(m, t));
+    m->log_time_ms = 401;
+    t->range_tombstones = 1;
+    assert_false(firn_plan_expired(m, t));
+    t->range_tombstones = 0;
+    t->expiring = 99;
+    assert_false(firn_plan_expired(m, t));
+    firn_pb_manifest_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_when),    cmocka_unit_test(test_partition),
-        cmocka_unit_test(test_runs),    cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_covered), cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_when),        cmocka_unit_test(test_partition),
+        cmocka_unit_test(test_runs),        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_covered),     cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_garbage),     cmocka_unit_test(test_garbage_and_the_rest),
+        cmocka_unit_test(test_all_expired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
