@@ -34,6 +34,7 @@ struct firn_expirer {
     /* the index */
     struct firn_buf upto; /* index key: entries before it are in memory, or were dealt with */
     bool complete;        /* … and there is none behind it */
+    bool filling;         /* few are left: read on until there are enough */
     struct firn_read scan;
     struct firn_iter *held; /* that noted them */
     bool scanning;          /* blocks of the index are on their way */
@@ -65,7 +66,7 @@ void firn_engine__expirer_drop(struct firn_expirer *x, struct firn_due *d);
 enum firn_status firn_engine__expirer_rewind(struct firn_expirer *x,
                                              uint64_t from_ms) FIRN_MUST_USE;
 /* Is it time to read on in the index? */
-bool firn_engine__expirer_wants(const struct firn_expirer *x);
+bool firn_engine__expirer_wants(struct firn_expirer *x);
 /* Take the next entries of the index into memory. OK: as many as one turn may bring, or all there
  * are. AGAIN: blocks were noted in x->scan. LIMIT, CORRUPT: as the index could be read. */
 enum firn_status firn_engine__expirer_scan(struct firn_engine *e) FIRN_MUST_USE;

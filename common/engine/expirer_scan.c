@@ -80,9 +80,18 @@ bool firn_engine__expirer_covers(const struct firn_expirer *x, uint64_t at_ms,
     return firn_slice_cmp(key, firn_expiry_key_of(upto)) < 0;
 }
 
-bool firn_engine__expirer_wants(const struct firn_expirer *x)
+static bool is_full(const struct firn_expirer *x)
 {
-    return !x->complete && entries(x) < LOW && x->bytes < FILL_BYTES;
+    return entries(x) >= FILL || x->bytes >= FILL_BYTES;
+}
+
+bool firn_engine__expirer_wants(struct firn_expirer *x)
+{
+    if (x->filling)
+        x->filling = !is_full(x);
+    else
+        x->filling = entries(x) < LOW && x->bytes < FILL_BYTES;
+    return x->filling && !x->complete;
 }
 
 /* Everything up to this entry has been taken: `upto` is its immediate successor. */
@@ -99,7 +108,7 @@ static enum firn_status take_some(struct firn_expirer *x, struct firn_iter *it)
     enum firn_status s = FIRN_OK;
     for (size_t n = 0; n < FIRN_EXPIRER_TURN && s == FIRN_OK; n++) {
         struct firn_entry e;
-        if (entries(x) >= FILL || x->bytes >= FILL_BYTES)
+        if (is_full(x))
             break;
         s = firn_iter_next(it, &e);
         if (s == FIRN_ABSENT)
