@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/hashtab.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -138,6 +139,38 @@ static void test_heap(void **state)
     assert_int_equal(one.pos, 0);
 }
 
+static void test_hashtab(void **state)
+{
+    (void)state;
+    enum { N = 300 };
+    struct item {
+        struct firn_hashtab_node node;
+        bool in;
+    } item[N] = {0};
+    struct firn_hashtab t = {0};
+    assert_null(firn_hashtab_find(&t, 7));
+    for (int round = 0; round < 3000; round++) {
+        struct item *x = &item[rng() % N];
+        uint64_t hash = (uint64_t)(x - item) / 3; /* three of each hash */
+        if (x->in)
+            firn_hashtab_remove(&t, &x->node);
+        else
+            assert_int_equal(firn_hashtab_add(&t, &x->node, hash), FIRN_OK);
+        x->in = !x->in;
+        size_t found = 0, there = 0;
+        for (struct firn_hashtab_node *n = firn_hashtab_find(&t, hash); n; n = firn_hashtab_next(n))
+            found += FIRN_CONTAINER(n, struct item, node)->in;
+        for (size_t i = 3 * hash; i < 3 * hash + 3; i++)
+            there += item[i].in;
+        assert_int_equal(found, there);
+    }
+    firn_hashtab_clear(&t);
+    (void)firn_mem_fail_at(1, 1);
+    assert_int_equal(firn_hashtab_add(&t, &item[0].node, 1), FIRN_LIMIT);
+    (void)firn_mem_fail_at(0, 0);
+    assert_int_equal(t.len, 0);
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -250,11 +283,11 @@ static void test_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slices), cmocka_unit_test(test_buf),
-        cmocka_unit_test(test_arena),  cmocka_unit_test(test_heap),
-        cmocka_unit_test(test_list),   cmocka_unit_test(test_varints),
-        cmocka_unit_test(test_hashes), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_slices),  cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_arena),   cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_hashtab), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_varints), cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_memory),  cmocka_unit_test(test_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

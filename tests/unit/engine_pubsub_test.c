@@ -296,6 +296,33 @@ static void slow_subscriber_is_cut_off(void **state)
     fixture_stop(&f);
 }
 
+/* Whichever allocation fails: a subscriber gets the message, or an error, or is closed. */
+static void memory_ends_anywhere(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 30; n++) {
+        struct fixture f;
+        fixture_start(&f, true);
+        f.auto_reload = true;
+        struct client *c = fixture_connect(&f), *p = fixture_connect(&f);
+        CALL(p, "PING", "+PONG\r\n");
+        assert_int_equal(firn_buf_reserve(&c->got, 65536), FIRN_OK);
+        assert_int_equal(firn_buf_reserve(&p->got, 65536), FIRN_OK);
+        assert_int_equal(firn_buf_reserve(&f.open, 65536), FIRN_OK);
+        (void)firn_mem_fail_at(n, 0);
+        client_send(c, "SUBSCRIBE a");
+        firn_fake_run_for(f.world, 1000);
+        client_send(p, "PUBLISH a m");
+        firn_fake_run_for(f.world, 1000);
+        (void)firn_mem_fail_at(0, 0);
+        bool told = memmem(c->got.data, c->got.len, "message", strlen("message")) != NULL;
+        bool refused = memchr(c->got.data, '-', c->got.len) != NULL;
+        bool published = memmem(p->got.data, p->got.len, ":1", 2) != NULL;
+        assert_true(!published || told || refused || !c->open);
+        fixture_stop(&f);
+    }
+}
+
 /* ---- keyspace events */
 
 #define EVENT(channel_len, channel, len, message)                                                  \
@@ -380,6 +407,7 @@ int main(void)
         cmocka_unit_test(messages_keep_their_place),
         cmocka_unit_test(skipped_slots_end_subscribers),
         cmocka_unit_test(slow_subscriber_is_cut_off),
+        cmocka_unit_test(memory_ends_anywhere),
         cmocka_unit_test(events_of_commands),
         cmocka_unit_test(expired_records_are_events),
     };
