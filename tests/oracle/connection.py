@@ -45,7 +45,7 @@ def client_name(s):
         [b"CLIENT", s.case(s.pick(b"NO-EVICT")), s.case(s.pick(b"ON", b"OFF", b"BAD"))]
 
 
-@maker(3, alone=True)
+@maker(5, alone=True)
 def client_kill(s):
     """Filters that meet nobody, and wrong ones."""
     if s.r.random() < 0.2:
@@ -57,7 +57,7 @@ def client_kill(s):
     return [b"CLIENT", b"KILL"] + [w for name, value in chosen for w in (s.case(name), value)]
 
 
-@maker(1.5)
+@maker(2.5)
 def client_pause(s):
     if s.r.random() < 0.5:
         return [b"CLIENT", s.case(b"UNPAUSE")]

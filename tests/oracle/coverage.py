@@ -53,7 +53,7 @@ class Coverage:
         if counts is None:
             return
         counts[""] += 1
-        for token in counts.keys() & set(upper[2:]):
+        for token in counts.keys() & set(upper[1:]):
             counts[token] += 1
 
     def table(self):

@@ -87,8 +87,11 @@ NOT_COMPARED = {
     "ssubscribe": "compared by a procedure", "unsubscribe": "compared by a procedure",
     "punsubscribe": "compared by a procedure", "sunsubscribe": "compared by a procedure",
     "monitor": "shows other commands",
-    "multi": "transactions.py", "exec": "transactions.py", "discard": "transactions.py", "watch": "transactions.py",
-    "unwatch": "transactions.py",
+    "client|tracking": "pushes between replies: tests/integration/tracking.py",
+    "client|caching": "pushes between replies: tests/integration/tracking.py",
+    "multi": "compared by transactions.py", "exec": "compared by transactions.py",
+    "discard": "compared by transactions.py", "watch": "compared by transactions.py",
+    "unwatch": "compared by transactions.py",
 }
 
 
