@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define REDIS_VERSION "7.2.4" /* the level of commands and fields that clients may expect */
 
 /* One line "name:value"; failure (memory, the buffer's bound) sticks in b->failed. */
 struct info {
@@ -50,7 +49,7 @@ static void info_server(struct info *in)
 {
     const struct firn_db *db = in->e->db;
     uint64_t up = (firn_boot_ns(db->env) - in->e->started_boot_ns) / FIRN_SEC;
-    line(in, "redis_version:%s", REDIS_VERSION);
+    line(in, "redis_version:%s", FIRN_REDIS_VERSION);
     line(in, "firn_version:%s", FIRN_VERSION);
     line(in, "redis_mode:standalone");
     line(in, "os:Linux");

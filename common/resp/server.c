@@ -553,7 +553,7 @@ static void set_defaults(struct firn_server_options *o)
     o->pipeline_lookahead = o->pipeline_lookahead ? o->pipeline_lookahead : 64;
     o->commit_timeout_ms = o->commit_timeout_ms ? o->commit_timeout_ms : 1500;
     o->read_timeout_ms = o->read_timeout_ms ? o->read_timeout_ms : 1500;
-    o->redis_version = o->redis_version ? o->redis_version : "7.2.4";
+    o->redis_version = o->redis_version ? o->redis_version : FIRN_REDIS_VERSION;
     o->mode = o->mode ? o->mode : "standalone";
 }
 

@@ -9,6 +9,10 @@
 #include "resp/command.h"
 #include "resp/conn.h"
 
+/* The level of commands and fields that clients may expect, in HELLO and INFO. redis-py caches on
+ * its side only from 7.4 on. */
+#define FIRN_REDIS_VERSION "7.4.2"
+
 enum firn_exec {
     FIRN_EXEC_DONE, /* the reply was appended (or the command has none) */
     FIRN_EXEC_PARK, /* not now: nothing was appended, nothing was done; exec comes again after
@@ -89,7 +93,7 @@ struct firn_server_options {
      * half of the share in use large ones are not read on, above it the largest are closed. NULL:
      * no bound. Must outlive the server. */
     struct firn_budget *budget;
-    const char *redis_version; /* "7.2.4" */
+    const char *redis_version; /* FIRN_REDIS_VERSION */
     const char *mode;          /* "standalone" */
 };
 

@@ -21,7 +21,7 @@ def connect(port, **more):
 print("redis-py", redis.__version__, flush=True)
 w, r = connect(writer), connect(reader)
 assert w.ping() and r.ping() and w.client_getname() in (b"redis-py", "redis-py")
-assert w.info("server")["redis_version"].startswith("7.2")
+assert w.info("server")["redis_version"].startswith("7.4")
 ok("connect")
 
 assert w.set(b"bin\x00\xff", b"\r\n\x00") and r.get(b"bin\x00\xff") == b"\r\n\x00"

@@ -135,7 +135,7 @@ static void connection_commands_run_in_their_place(void **state)
     CALL(c, "CLIENT GETNAME", "$3\r\njoe\r\n");
     CALL(c, "HELLO 2 SETNAME x",
          "*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n"
-         "$5\r\n7.2.4\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n"
+         "$5\r\n7.4.2\r\n$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n"
          "$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n"
          "*0\r\n");
     MANUAL(&f);
