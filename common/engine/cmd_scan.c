@@ -164,22 +164,28 @@ enum firn_status firn_engine__cmd_scan(struct firn_eval *x)
 
 /* ---- KEYS, DBSIZE */
 
-static uint64_t estimate(struct firn_eval *x)
+static enum firn_status estimate(struct firn_eval *x, uint64_t *keys)
 {
     uint8_t start = x->ns, end = (uint8_t)(x->ns + 1);
-    return firn_view_estimate(x->view, firn_slice_of(&start, 1), firn_slice_of(&end, 1));
+    enum firn_status st = firn_view_tombs(x->view, &x->s->read);
+    *keys = firn_view_estimate(x->view, firn_slice_of(&start, 1), firn_slice_of(&end, 1));
+    return st;
 }
 
 static enum firn_status open_keys(struct firn_eval *x)
 {
-    if (estimate(x) > EXACT_KEYS_MAX) {
+    uint64_t about;
+    enum firn_status st = estimate(x, &about);
+    if (st != FIRN_OK)
+        return st;
+    if (about > EXACT_KEYS_MAX) {
         firn_reply_error(x->out, "ERR more than %d keys: use SCAN or KV.RANGE", EXACT_KEYS_MAX);
         return FIRN_INVALID;
     }
     struct firn_range_bounds b = {.ns = x->ns, .keys_only = true};
     uint8_t end[FIRN_USER_KEY_MAX];
     narrow_to_prefix(&b, x->argv[1], end);
-    enum firn_status st = firn_engine__range_open(x, &b);
+    st = firn_engine__range_open(x, &b);
     if (st == FIRN_OK)
         rows_begin(x);
     return st;
@@ -262,7 +268,10 @@ enum firn_status firn_engine__cmd_dbsize(struct firn_eval *x)
             firn_reply_i64(x->out, (int64_t)d->keys);
             return FIRN_OK;
         }
-        uint64_t about = estimate(x);
+        uint64_t about;
+        enum firn_status known = estimate(x, &about);
+        if (known != FIRN_OK)
+            return known;
         if (about > EXACT_KEYS_MAX) {
             firn_reply_i64(x->out, (int64_t)about);
             return FIRN_OK;

@@ -169,6 +169,22 @@ static size_t memtables_above_runs(const struct firn_view *v)
     return n;
 }
 
+enum firn_status firn_view_tombs(const struct firn_view *v, struct firn_read *r)
+{
+    enum firn_status worst = FIRN_OK;
+    for (size_t i = 0; i < v->nl0; i++) {
+        const struct firn_table_head *head;
+        if (!v->l0[i].handle->range_tombstones)
+            continue;
+        enum firn_status st = firn_handle_head(v->l0[i].handle, r, &head);
+        if (st == FIRN_AGAIN)
+            worst = st;
+        else if (st != FIRN_OK)
+            return st;
+    }
+    return worst;
+}
+
 uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,
                             struct firn_slice end)
 {

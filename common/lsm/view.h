@@ -35,7 +35,11 @@ size_t firn_view_memtables(const struct firn_view *v);
 /* The i-th of them, newest first; borrowed. */
 const struct firn_memtable *firn_view_memtable(const struct firn_view *v, size_t i);
 size_t firn_view_l0_tables(const struct firn_view *v);
-/* Estimated number of live keys (table properties + memtables), for DBSIZE. */
+/* Have what firn_view_estimate knows of deleted ranges: OK; AGAIN: fetch r's misses, call again;
+ * LIMIT: memory. One round trip where L0 has range tombstones that nobody has read yet. */
+enum firn_status firn_view_tombs(const struct firn_view *v, struct firn_read *r) FIRN_MUST_USE;
+/* Estimated number of live keys (table properties + memtables), for DBSIZE. Range tombstones of
+ * tables count where they are resident. */
 uint64_t firn_view_estimate(const struct firn_view *v, struct firn_slice start,
                             struct firn_slice end);
 

@@ -578,6 +578,29 @@ static void live_keys_are_estimated(void **state)
     vfix_close(&f);
 }
 
+/* A flush of a FLUSHALL that this node has not seen: one fetch, and nothing is left. */
+static void cleared_keys_are_not_counted(void **state)
+{
+    (void)state;
+    struct vfix f;
+    open_with(&f, 1);
+    struct firn_memtable *m = memtable();
+    assert_int_equal(firn_memtable_add_range(m, S("\x10"), S("\x11"), 5001), FIRN_OK);
+    vfix_flush(&f, m, 1 << 20);
+    firn_memtable_unref(m);
+    struct firn_view *v = vfix_view(&f, NULL, 0);
+    struct firn_read r;
+    firn_read_init(&r, f.lsm);
+    assert_int_equal(firn_view_tombs(v, &r), FIRN_AGAIN);
+    assert_int_equal(vfix_fetch(&f, &r), FIRN_OK);
+    assert_int_equal(firn_view_tombs(v, &r), FIRN_OK);
+    assert_int_equal(r.trips, 1);
+    assert_int_equal(firn_view_estimate(v, S(""), S("")), 0);
+    firn_read_clear(&r);
+    firn_view_unref(v);
+    vfix_close(&f);
+}
+
 /* Let the n-th allocation fail in turn, all the way through view, reads and fetches. */
 static void short_memory_is_an_answer(void **state)
 {
@@ -625,6 +648,7 @@ int main(void)
         cmocka_unit_test(a_prefetch_changes_nothing),
         cmocka_unit_test(nonsense_in_the_manifest_is_corrupt),
         cmocka_unit_test(live_keys_are_estimated),
+        cmocka_unit_test(cleared_keys_are_not_counted),
         cmocka_unit_test(short_memory_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
