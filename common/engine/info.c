@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-
 /* One line "name:value"; failure (memory, the buffer's bound) sticks in b->failed. */
 struct info {
     struct firn_engine *e;
