@@ -17,7 +17,7 @@ enum firn_status firn_engine__group_add(struct firn_group *g, const struct firn_
         g->cap = cap;
     }
     struct firn_slice key = firn_arena_copy(&g->arena, r->key);
-    if (!key.data)
+    if (!key.data && r->key.len) /* a channel may be empty */
         return FIRN_LIMIT;
     struct firn_record *mine = &g->rec[g->n];
     *mine = *r;

@@ -42,6 +42,7 @@ class Terminal:
     """redis-cli as a person sees it."""
 
     def __init__(self, port):
+        self.prompt = "127.0.0.1:%d> " % port
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
@@ -50,15 +51,17 @@ class Terminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
 
     def type(self, text, wanted, seconds=20):
-        """Type, then wait until the screen shows all of what is wanted."""
+        """Type, then wait until the screen shows all of what is wanted, and after a command the prompt again (what is
+        typed before that is lost)."""
         os.write(self.fd, text.encode())
         shown, end = "", time.monotonic() + seconds
-        while not all(w in shown for w in wanted):
+        while not all(w in shown for w in wanted) or (text.endswith("\r") and not shown.endswith(self.prompt)):
             assert time.monotonic() < end, "typed %r, saw %r" % (text, shown)
             if select.select([self.fd], [], [], 0.1)[0]:
                 shown = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", shown + os.read(self.fd, 65536).decode(errors="replace"))
 
     def close(self):
+        os.write(self.fd, b"exit\r")
         os.close(self.fd)
         os.waitpid(self.pid, 0)
 
@@ -89,7 +92,6 @@ def hints(port):
     t.type("\x15help increx\r", ["INCREX key", "since: 8.8.0", "group: string"])
     t.type("help @pubsub\r", ["PUBLISH channel message"])
     t.type("get key:0\r", ['"x"'])
-    t.type("exit\r", [])
     t.close()
 
 

@@ -64,6 +64,15 @@ static void is_one_group(void **state)
     CALL(c, "EXEC", "-ERR EXEC without MULTI\r\n");
 }
 
+static void publishes_to_the_empty_channel(void **state)
+{
+    (void)state;
+    queue(c, "SPUBLISH '' text", "SET a 1", NULL);
+    CALL(c, "EXEC", "*2\r\n:0\r\n+OK\r\n");
+    assert_int_equal(f.nlast, 2);
+    assert_int_equal(f.last[0].kind, FIRN_RECORD_PUBLISH);
+}
+
 static void sees_its_own_writes(void **state)
 {
     (void)state;
@@ -409,6 +418,7 @@ int main(void)
 #define TEST(t) cmocka_unit_test_setup_teardown(t, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(is_one_group),
+        TEST(publishes_to_the_empty_channel),
         TEST(sees_its_own_writes),
         TEST(failed_command_leaves_nothing),
         TEST(too_large_is_refused_whole),
