@@ -124,12 +124,13 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
 
 /* --- admitting */
 
-/* Slots from the floor to the next one, and their bytes, against the bounds that a reader's memory
- * relies on. */
+/* Slots from the floor to the next one, their bytes, and what those take in memtables, against the
+ * bounds that the memory of readers and of the next writer relies on. */
 static bool unflushed_full(const struct firn_writer *w)
 {
     return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max;
+           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max ||
+           firn_memory_unflushed(&w->memory) >= firn_db_unflushed_memory(&w->db);
 }
 
 /* Every range tombstone costs as much as there are: their number is bounded per memtable. */

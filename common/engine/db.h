@@ -25,6 +25,10 @@ void firn_db_budget_init(struct firn_db *db, struct firn_budget *budget);
 /* Divide db->budget as the settings ask, the manifest's included. INVALID: `memory` is less than
  * the database demands; err names the least. */
 enum firn_status firn_db_divide_memory(struct firn_db *db, struct firn_err *err) FIRN_MUST_USE;
+/* What the unflushed part of the log may take in memtables: as much as every node of the database
+ * has room for, whoever tails or replays it, however small the records are. The writer opens no
+ * further slot above it. */
+uint64_t firn_db_unflushed_memory(const struct firn_db *db);
 /* For a new database: the largest unflushed-bytes-max up to the one in the settings that this
  * node's `memory` can hold; 0 when it can hold none. */
 uint64_t firn_db_unflushed_fit(const struct firn_db *db);

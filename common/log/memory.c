@@ -273,6 +273,14 @@ uint64_t firn_memory_slots(const struct firn_memory *m)
     return n;
 }
 
+uint64_t firn_memory_unflushed(const struct firn_memory *m)
+{
+    uint64_t n = 0;
+    for (size_t i = m->warm; i < m->parts; i++)
+        n += m->part[i].bytes;
+    return n;
+}
+
 uint64_t firn_memory_bytes(const struct firn_memory *m)
 {
     return m->bytes + m->gone_bytes;

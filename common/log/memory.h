@@ -94,6 +94,7 @@ struct firn_memory_part *firn_memory_oldest_frozen(struct firn_memory *m);
 /* Sums over the parts that are not warm. */
 uint64_t firn_memory_raw_bytes(const struct firn_memory *m);
 uint64_t firn_memory_slots(const struct firn_memory *m);
+uint64_t firn_memory_unflushed(const struct firn_memory *m); /* memory of their tables */
 /* Memory of all parts, and of dropped tables that views still hold. O(1). */
 uint64_t firn_memory_bytes(const struct firn_memory *m);
 

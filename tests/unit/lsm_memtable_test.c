@@ -3,6 +3,7 @@
 #include "format/record.h"
 #include "lsm/memtable.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <setjmp.h>
@@ -272,6 +273,47 @@ static void short_memory_loses_nothing(void **state)
     }
 }
 
+/* Bytes of a memtable per byte of the log, times 100, for `n` records of such keys and values, of
+ * which `versions` follow each other for each key. */
+static uint64_t cost_of(uint64_t n, uint64_t versions, size_t key_len, size_t value_len)
+{
+    struct firn_memtable *m = make();
+    uint8_t key[64] = {0x10}, *value = firn_calloc(1, value_len + 1);
+    uint64_t raw = 0;
+    assert_non_null(value);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t id = i / versions * UINT64_C(0x9e3779b97f4a7c15);
+        memcpy(key + 1, &id, sizeof id);
+        struct firn_record r = {.key = firn_slice_of(key, 1 + key_len),
+                                .value = firn_slice_of(value, value_len),
+                                .kind = FIRN_RECORD_PUT};
+        struct firn_entry e = {.key = r.key, .value = r.value, .seqno = i + 1, .kind = r.kind};
+        assert_int_equal(firn_memtable_add(m, &e), FIRN_OK);
+        raw += firn_record_size(&r);
+    }
+    assert_int_equal(firn_memtable_freeze(m), FIRN_OK);
+    uint64_t cost = firn_memtable_bytes(m) * 100 / raw;
+    print_message("%3zu + %7zu bytes, %2" PRIu64 " versions: %" PRIu64 " %%\n", key_len, value_len,
+                  versions, cost);
+    firn_memtable_unref(m);
+    firn_free(value);
+    return cost;
+}
+
+/* What engine/memory.c and OPERATIONS "Memory" say: twice the log, for records of 16 + 100 bytes
+ * and larger ones; more for smaller ones. */
+static void memory_per_byte_of_the_log(void **state)
+{
+    (void)state;
+    assert_in_range(cost_of(200000, 1, 16, 100), 100, 200);
+    assert_in_range(cost_of(200000, 10, 16, 100), 100, 200);
+    assert_in_range(cost_of(20000, 1, 32, 4000), 100, 110);
+    assert_in_range(cost_of(64, 1, 16, 1 << 20), 100, 110);
+    assert_in_range(cost_of(400000, 1, 8, 8), 200, 700);
+    assert_in_range(cost_of(400000, 10, 8, 8), 200, 700);
+    assert_in_range(cost_of(400000, 1, 8, 0), 200, 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +326,7 @@ int main(void)
         cmocka_unit_test(live_keys_are_estimated),
         cmocka_unit_test(colliding_hashes_are_found),
         cmocka_unit_test(short_memory_loses_nothing),
+        cmocka_unit_test(memory_per_byte_of_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
