@@ -87,12 +87,13 @@ static inline void vfix_build(struct vfix *f, struct firn_memtable *m, uint64_t 
     f->number += b->count;
 }
 
-/* Flush: the memtable becomes the newest of L0. */
-static inline void vfix_flush(struct vfix *f, struct firn_memtable *m, uint64_t table_bytes)
+/* Flush: the memtable, of the slots from the floor to `end`, becomes the newest of L0. */
+static inline void vfix_flush_to(struct vfix *f, struct firn_memtable *m, uint64_t table_bytes,
+                                 struct firn_place end)
 {
     struct firn_flush_build b;
     vfix_build(f, m, table_bytes, &b);
-    struct firn_place first = firn_place_of(f->pb->floor), end = {1, first.slot + 1};
+    struct firn_place first = firn_place_of(f->pb->floor);
     for (size_t i = 0; i < b.count; i++) {
         Firn__Table *t = firn_pb_table_dup(b.object[i].ref);
         assert_non_null(t);
@@ -103,6 +104,12 @@ static inline void vfix_flush(struct vfix *f, struct firn_memtable *m, uint64_t 
     if (b.count)
         assert_int_equal(firn_pb_set_place(&f->pb->floor, end), FIRN_OK);
     firn_flush_build_clear(&b);
+}
+
+/* The same of one slot. */
+static inline void vfix_flush(struct vfix *f, struct firn_memtable *m, uint64_t table_bytes)
+{
+    vfix_flush_to(f, m, table_bytes, (struct firn_place){1, f->pb->floor->slot + 1});
 }
 
 /* Begin with partitions divided at these keys, in order. */
