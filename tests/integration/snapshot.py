@@ -109,6 +109,24 @@ def range_deletes(writer_node, reader_node):
         conn.close()
 
 
+def flush_pipelines(writer_node, reader_node):
+    """Many range deletes in a batch become one, except where a snapshot lies between them."""
+    writer, reader = writer_node.connect(), reader_node.connect()
+    held = []
+    for state in range(4):
+        writer.send(b"".join(Resp.encode("SET", "gone", i) + Resp.encode("FLUSHDB") for i in range(300)))
+        assert all(writer.reply() == b"OK" for _ in range(600))
+        writer.do("SET", "state", state)
+        assert reader.do("KV.WAIT", writer.do("KV.TOKEN"), 5000) == b"OK"
+        held += [(c, state, c.do("KV.SNAPSHOT", "OPEN")[0]) for c in (writer, reader)]
+    assert int(writer.info()["firn_range_tombstones"]) < 50
+    for conn, state, snapshot in held:
+        assert walk(conn, snapshot) == [(b"state", b"%d" % state)], "state %d" % state
+        assert conn.do("KV.SNAPSHOT", "CLOSE", snapshot) == b"OK"
+    writer.close()
+    reader.close()
+
+
 def outlive(work, writer_node, reader_node, keys):
     writer, reader = writer_node.connect(), reader_node.connect()
     writer.do("FLUSHDB")
@@ -175,6 +193,7 @@ def main():
         reader = work.node("reader", args=["--pin-ttl", "5s"]).start()
         work.node("compactor", args=GRACES + MERGE).start()
         range_deletes(writer, reader)
+        flush_pipelines(writer, reader)
         outlive(work, writer, reader, keys)
         die(work, writer, keys)
         status, out, err = work.ctl("verify")
