@@ -202,6 +202,7 @@ static bool start_job(struct firn_compactor *c)
         .slice_bytes_min = c->settings->slice_bytes_min,
         .l0_force_tables = c->settings->l0_force_tables,
         .all = c->settings->once,
+        .inputs_max = firn_compactor__sources_max(c),
     };
     struct firn_plan plan;
     if (firn_mono_ns(c->env) < c->retry_at_ns)
@@ -347,7 +348,15 @@ static void opened(struct firn_manifest_read *r)
     } else if (c->state == COMPACTOR_OPENING && r->status != FIRN_OK) {
         firn_compactor__fail(c, r->status, &r->err, "reading the manifest");
     } else if (c->state == COMPACTOR_OPENING) {
-        claim(c);
+        /* Whoever has not the memory for this database leaves the role to who has it. */
+        struct firn_err err = {0};
+        enum firn_status s = firn_settings_from_manifest(c->settings, r->manifest->pb->settings);
+        if (s == FIRN_OK)
+            s = firn_compactor__divide_memory(c, &err);
+        if (s == FIRN_OK)
+            claim(c);
+        else
+            firn_compactor__fail(c, s, &err, "opening");
     }
     firn_compactor__settled(c);
 }
@@ -398,6 +407,7 @@ static void collect_metrics(struct firn_metrics_out *out, void *arg)
     firn_metrics_counter(out, "garbage_passes_total", "Passes of the collector.", s->passes, NULL);
     firn_metrics_counter(out, "garbage_deleted_total", "Objects deleted.", s->objects_deleted,
                          NULL);
+    firn_budget_collect(out, &c->budget);
     if (!c->manifest)
         return;
     firn_metrics_gauge(out, "l0_tables", "Tables in L0.", (double)c->manifest->pb->n_l0, NULL);
@@ -472,6 +482,11 @@ bool firn_compactor_ready(const struct firn_compactor *c, struct firn_buf *lines
 const struct firn_compactor_stats *firn_compactor_stats_of(const struct firn_compactor *c)
 {
     return &c->stats;
+}
+
+const struct firn_budget *firn_compactor_budget_of(const struct firn_compactor *c)
+{
+    return &c->budget;
 }
 
 uint64_t firn_compactor_version(const struct firn_compactor *c)

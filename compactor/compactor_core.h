@@ -10,6 +10,7 @@
 
 #include "conf/settings.h"
 #include "env/env.h"
+#include "obs/budget.h"
 #include "obs/obs.h"
 #include "store/store.h"
 
@@ -55,6 +56,8 @@ void firn_compactor_free(struct firn_compactor *c);
 /* /readyz: one "name: ok" or "name: why not" line per check; true when all are well. */
 bool firn_compactor_ready(const struct firn_compactor *c, struct firn_buf *lines);
 const struct firn_compactor_stats *firn_compactor_stats_of(const struct firn_compactor *c);
+/* How it divides and uses `memory`; all zero before the manifest was read. */
+const struct firn_budget *firn_compactor_budget_of(const struct firn_compactor *c);
 /* Manifest version seen last, 0 = none: for tests and the console. */
 uint64_t firn_compactor_version(const struct firn_compactor *c);
 

@@ -53,6 +53,7 @@ static void drop_pass(struct compactor_gc *g)
 {
     firn_store_op_clear(&g->op);
     firn_arena_clear(&g->arena);
+    firn_budget_set(&g->c->budget, FIRN_BUDGET_PINNED, 0);
     g->objects.len = g->pins.len = g->doomed.len = g->deleted.len = 0;
     drop_checkpoints(g);
     firn_manifest_unref(g->manifest);
@@ -181,7 +182,9 @@ enum firn_status firn_compactor__gc_note(struct compactor_gc *g, struct firn_buf
 {
     struct firn_slice name = firn_arena_copy(&g->arena, firn_slice_of(e->key, strlen(e->key) + 1));
     struct gc_object o = {(const char *)name.data, e->size, {NULL, 0}};
-    return name.data ? firn_buf_append(to, &o, sizeof o) : FIRN_LIMIT;
+    enum firn_status s = name.data ? firn_buf_append(to, &o, sizeof o) : FIRN_LIMIT;
+    firn_budget_set(&g->c->budget, FIRN_BUDGET_PINNED, g->arena.used_bytes + to->cap);
+    return s;
 }
 
 static void read_manifest(struct compactor_gc *g);

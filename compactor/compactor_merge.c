@@ -7,9 +7,8 @@
 
 #include <inttypes.h>
 
-#define CHUNK_BYTES ((size_t)4 << 20) /* of one GET of blocks */
-#define LOADS_MAX 8                   /* GETs of metadata at a time */
-#define UPLOADS_MAX 2                 /* finished tables on their way to the store */
+#define LOADS_MAX 8   /* GETs of metadata at a time */
+#define UPLOADS_MAX 2 /* finished tables on their way to the store */
 #define SPLITS_MAX 64
 
 /* A table that goes into the job. */
@@ -27,7 +26,7 @@ struct input {
     bool skipped; /* a newer range tombstone covers it: never read */
 };
 
-/* A run of the merge and the GET of its next blocks. */
+/* A run of the merge, or the tables of one flush, and the GET of its next blocks. */
 struct source {
     struct compactor_merge *job;
     struct input *first; /* its tables among the inputs */
@@ -62,7 +61,8 @@ struct compactor_merge {
     struct input *input;
     size_t inputs, loading, next_load;
     struct source *source;
-    size_t sources;
+    size_t sources, flushes; /* the first so many of them are flushes, the others runs */
+    size_t chunk_bytes;      /* of one GET of blocks */
     struct firn_merge *merge;
     enum firn_merge_event event;
     struct firn_defer begin;
@@ -71,6 +71,8 @@ struct compactor_merge {
     bool tombs; /* some L0 input has range tombstones */
     struct output **output;
     size_t outputs, uploading;
+    uint64_t uploading_bytes, on_the_way; /* tables; what GETs were asked for */
+    uint64_t metadata_bytes;
     unsigned under_way; /* callbacks to come */
     bool failed;
     enum firn_status status;
@@ -85,6 +87,32 @@ struct compactor_merge {
 };
 
 static void pump(struct compactor_merge *j);
+
+/* ---- memory */
+
+/* Tell the budget what the job holds. Not while a step runs: what that adds is counted after it. */
+static void count(struct compactor_merge *j)
+{
+    struct firn_budget *b = &j->c->budget;
+    uint64_t in = j->on_the_way, out = j->uploading_bytes;
+    if (j->running)
+        return;
+    if (j->merge) {
+        in += firn_merge_input_bytes(j->merge);
+        out += firn_merge_output_bytes(j->merge);
+    }
+    firn_budget_set(b, FIRN_BUDGET_PINNED, j->metadata_bytes);
+    firn_budget_set(b, FIRN_BUDGET_FETCHES, in);
+    firn_budget_set(b, FIRN_BUDGET_TABLES, out);
+}
+
+static void send_get(struct compactor_merge *j, struct firn_store_op *op)
+{
+    j->under_way++;
+    j->on_the_way += op->req.length;
+    count(j);
+    firn_store_submit(j->c->store, op);
+}
 
 /* ---- the end of a job */
 
@@ -110,6 +138,9 @@ static void free_job(struct compactor_merge *j)
         firn_table_object_clear(&j->output[i]->object);
         firn_free(j->output[i]);
     }
+    firn_budget_set(&j->c->budget, FIRN_BUDGET_PINNED, 0);
+    firn_budget_set(&j->c->budget, FIRN_BUDGET_FETCHES, 0);
+    firn_budget_set(&j->c->budget, FIRN_BUDGET_TABLES, 0);
     firn_free(j->input);
     firn_free(j->source);
     firn_free(j->output);
@@ -184,10 +215,15 @@ static void load_more(struct compactor_merge *j);
 static enum firn_status decode(struct input *in, struct firn_slice bytes, struct firn_err *err)
 {
     struct firn_table_loc loc = firn_table_loc_of(in->ref);
-    if (in->job->phase == LOADING)
-        return firn_table_index_decode(bytes, loc.table_id, &in->parts, in->first, in->end,
-                                       &in->index, err);
-    enum firn_status s = firn_table_head_decode(bytes, &loc, &in->head, err);
+    enum firn_status s;
+    if (in->job->phase == LOADING) {
+        s = firn_table_index_decode(bytes, loc.table_id, &in->parts, in->first, in->end, &in->index,
+                                    err);
+        in->job->metadata_bytes += s == FIRN_OK ? in->index->bytes : 0;
+        return s;
+    }
+    s = firn_table_head_decode(bytes, &loc, &in->head, err);
+    in->job->metadata_bytes += s == FIRN_OK ? in->head->bytes : 0;
     if (s == FIRN_OK && !firn_table_parts_same(&in->head->parts, &in->parts))
         s = firn_fail(err, FIRN_CORRUPT, "the head names other partitions than the manifest");
     return s;
@@ -207,6 +243,8 @@ static void loaded(struct firn_store_op *op)
     else
         err = op->req.err;
     firn_store_op_clear(op);
+    j->on_the_way -= op->req.length;
+    count(j);
     if (s != FIRN_OK)
         fail(j, s, &err, "reading metadata of", in->name);
     if (!j->failed)
@@ -225,9 +263,8 @@ static void load(struct compactor_merge *j, struct input *in)
         head ? in->ref->head_length : firn_table_parts_bytes(&in->parts, in->first, in->end);
     in->op.done = loaded;
     in->op.arg = in;
-    j->under_way++;
     j->loading++;
-    firn_store_submit(j->c->store, &in->op);
+    send_get(j, &in->op);
 }
 
 /* All range tombstones of the tables that have some, as fragments. */
@@ -281,7 +318,7 @@ static enum firn_status skip_covered(struct compactor_merge *j)
 static uint64_t left_of_run(const void *job, size_t run)
 {
     const struct compactor_merge *j = job;
-    const struct source *s = &j->source[j->plan.nl0 + run];
+    const struct source *s = &j->source[j->flushes + run];
     uint64_t sum = 0;
     for (size_t i = 0; i < s->tables; i++)
         sum += s->first[i].skipped ? 0 : s->first[i].ref->size;
@@ -291,12 +328,12 @@ static uint64_t left_of_run(const void *job, size_t run)
 /* What is covered is known: leave those of the listed runs out that are not worth rewriting. */
 static void settle_runs(struct compactor_merge *j)
 {
-    size_t listed = j->sources - j->plan.nl0;
+    size_t listed = j->sources - j->flushes;
     if (j->plan.whole)
         return;
     j->plan.runs = firn_plan_runs(j->plan.l0_bytes, listed, left_of_run, j);
     j->plan.bottom = j->plan.runs == j->manifest->pb->partitions[j->plan.partition]->n_runs;
-    j->sources = j->plan.nl0 + j->plan.runs;
+    j->sources = j->flushes + j->plan.runs;
     if (j->plan.runs == listed)
         return;
     size_t keep = (size_t)(j->source[j->sources].first - j->input);
@@ -304,12 +341,14 @@ static void settle_runs(struct compactor_merge *j)
         clear_input(&j->input[--j->inputs]);
 }
 
-static enum firn_status begin_merge(struct compactor_merge *j);
+static enum firn_status begin_merge(struct compactor_merge *j, struct firn_err *err);
 
 static void load_more(struct compactor_merge *j)
 {
+    const struct firn_budget *b = &j->c->budget;
     for (;;) {
-        while (j->loading < LOADS_MAX && j->next_load < j->inputs) {
+        while (j->loading < LOADS_MAX && j->next_load < j->inputs &&
+               !(j->loading && firn_budget_full(b, FIRN_BUDGET_FETCHES))) {
             struct input *in = &j->input[j->next_load++];
             bool has_tombs = in->ref->range_tombstones > 0;
             if (j->phase == LOADING_TOMBS ? has_tombs : in->first < in->end && !in->skipped)
@@ -317,6 +356,7 @@ static void load_more(struct compactor_merge *j)
         }
         if (j->loading)
             return;
+        struct firn_err err = {0};
         enum firn_status s;
         if (j->phase == LOADING_TOMBS) {
             s = skip_covered(j);
@@ -327,10 +367,10 @@ static void load_more(struct compactor_merge *j)
             j->phase = LOADING;
             j->next_load = 0;
         } else {
-            s = begin_merge(j);
+            s = begin_merge(j, &err);
         }
         if (s != FIRN_OK)
-            fail(j, s, NULL, "preparing", "a merge");
+            fail(j, s, &err, "preparing", "a merge");
         if (s != FIRN_OK || j->phase == MERGING)
             return;
     }
@@ -381,10 +421,27 @@ static struct firn_table_options table_options(const struct compactor_merge *j)
     };
 }
 
-static enum firn_status begin_merge(struct compactor_merge *j)
+/* Sources with something to read. */
+static size_t streams(const struct compactor_merge *j)
 {
+    size_t n = 0;
+    for (size_t i = 0; i < j->sources; i++) {
+        bool any = false;
+        for (size_t k = 0; k < j->source[i].tables; k++)
+            any |= j->source[i].first[k].index != NULL;
+        n += any;
+    }
+    return n;
+}
+
+static enum firn_status begin_merge(struct compactor_merge *j, struct firn_err *err)
+{
+    size_t n = streams(j);
+    enum firn_status s = firn_compactor__chunk_bytes(j->c, n ? n : 1, &j->chunk_bytes, err);
+    if (s != FIRN_OK)
+        return s;
     struct firn_merge_run_def *run = firn_calloc(j->sources, sizeof *run);
-    enum firn_status s = run ? FIRN_OK : FIRN_LIMIT;
+    s = run ? FIRN_OK : FIRN_LIMIT;
     for (size_t i = 0; s == FIRN_OK && i < j->sources; i++) {
         s = fill_source(&j->source[i]);
         run[i] = (struct firn_merge_run_def){j->source[i].table, j->source[i].ntable};
@@ -394,7 +451,8 @@ static enum firn_status begin_merge(struct compactor_merge *j)
         .runs = j->sources,
         .table = table_options(j),
         .table_bytes = j->c->settings->table_bytes,
-        .buffer_bytes = 2 * CHUNK_BYTES + FIRN_BLOCK_RAW_MAX,
+        .memory_max = j->c->budget.part[FIRN_BUDGET_TABLES].share / 2,
+        .buffer_bytes = 2 * j->chunk_bytes + FIRN_BLOCK_RAW_MAX,
         .bottom = j->plan.bottom,
         .expired_before_ms = firn_plan_expired_before(j->manifest->pb),
     };
@@ -414,7 +472,7 @@ static void fetched(struct firn_store_op *op)
     struct compactor_merge *j = s->job;
     j->under_way--;
     j->bytes_read += op->req.reply.len;
-    s->fetching = false;
+    s->fetching = false; /* it counts until it was fed */
     s->fetched = true;
     if (op->status != FIRN_OK)
         fail(j, op->status, &op->req.err, "reading blocks of", op->req.key);
@@ -432,14 +490,15 @@ static enum firn_status feed(struct compactor_merge *j)
         if (s->fetched) {
             enum firn_status st = firn_table_stream_feed(stream, firn_buf_slice(&s->op.req.reply));
             firn_store_op_clear(&s->op);
+            j->on_the_way -= s->op.req.length;
             s->fetched = false;
             if (st != FIRN_OK)
                 return st;
         }
         size_t table;
         uint64_t offset, length;
-        if (s->fetching || firn_table_stream_buffered(stream) >= CHUNK_BYTES ||
-            !firn_table_stream_want(stream, CHUNK_BYTES, &table, &offset, &length))
+        if (s->fetching || firn_table_stream_buffered(stream) >= j->chunk_bytes ||
+            !firn_table_stream_want(stream, j->chunk_bytes, &table, &offset, &length))
             continue;
         firn_store_op_init(&s->op);
         s->op.req.op = FIRN_OS_GET;
@@ -450,8 +509,7 @@ static enum firn_status feed(struct compactor_merge *j)
         s->op.done = fetched;
         s->op.arg = s;
         s->fetching = true;
-        j->under_way++;
-        firn_store_submit(j->c->store, &s->op);
+        send_get(j, &s->op);
     }
     return FIRN_OK;
 }
@@ -462,7 +520,9 @@ static void uploaded(struct firn_store_upload *u)
     struct compactor_merge *j = o->job;
     j->under_way--;
     j->uploading--;
+    j->uploading_bytes -= o->object.bytes.len;
     firn_buf_clear(&o->object.bytes);
+    count(j);
     if (u->status != FIRN_OK)
         fail(j, u->status, &u->err, "writing", o->name);
     if (!j->failed)
@@ -492,6 +552,7 @@ static enum firn_status upload(struct compactor_merge *j)
     o->upload.arg = o;
     j->under_way++;
     j->uploading++;
+    j->uploading_bytes += o->object.bytes.len;
     firn_store_upload(j->c->store, &o->upload);
     return FIRN_OK;
 }
@@ -507,6 +568,7 @@ static void ran(struct firn_job *job)
     struct compactor_merge *j = job->arg;
     j->under_way--;
     j->running = false;
+    count(j);
     if (!j->failed && j->event == FIRN_MERGE_FAILED)
         fail(j, firn_merge_status(j->merge), NULL, "merging into", "new tables");
     if (!j->failed && j->event == FIRN_MERGE_OUTPUT && upload(j) != FIRN_OK)
@@ -523,6 +585,13 @@ static bool is_starved(const struct compactor_merge *j)
         return false;
     size_t i = firn_merge_needs(j->merge);
     return j->source[i].fetching && firn_table_stream_buffered(firn_merge_stream(j->merge, i)) == 0;
+}
+
+/* Must finished tables go before another one may grow? */
+static bool must_upload(const struct compactor_merge *j)
+{
+    return j->uploading >= UPLOADS_MAX ||
+           j->uploading_bytes > j->c->budget.part[FIRN_BUDGET_TABLES].share / 2;
 }
 
 static void commit(struct compactor_merge *j);
@@ -542,7 +611,7 @@ static void pump(struct compactor_merge *j)
             commit(j);
         return;
     }
-    if (is_starved(j) || j->uploading >= UPLOADS_MAX)
+    if (is_starved(j) || must_upload(j))
         return;
     j->started = j->running = true;
     j->job = (struct firn_job){.run = run, .done = ran, .arg = j};
@@ -645,8 +714,9 @@ static void add_source(struct compactor_merge *j, size_t first, size_t tables)
         (struct source){.job = j, .first = &j->input[first], .tables = tables};
 }
 
-/* Each L0 table is a run of its own; then the runs of the partition: those of the plan, or all
- * where L0 has range tombstones, which may cover whole tables of any run (settle_runs). */
+/* The tables of each flush are a run of their own; then the runs of the partition: those of the
+ * plan, or all where L0 has range tombstones, which may cover whole tables of any run
+ * (settle_runs). */
 static enum firn_status list_inputs(struct compactor_merge *j)
 {
     const Firn__Partition *p = j->manifest->pb->partitions[j->plan.partition];
@@ -660,9 +730,12 @@ static enum firn_status list_inputs(struct compactor_merge *j)
     if (!j->input || !j->source)
         return FIRN_LIMIT;
     for (size_t i = 0; i < j->plan.nl0; i++) {
-        add_source(j, j->inputs, 1);
+        if (i == 0 || !firn_plan_same_flush(j->plan.l0[i - 1], j->plan.l0[i]))
+            add_source(j, j->inputs, 0);
+        j->source[j->sources - 1].tables++;
         add_input(j, j->plan.l0[i], true);
     }
+    j->flushes = j->sources;
     for (size_t r = 0; r < runs; r++) {
         add_source(j, j->inputs, p->runs[r]->n_tables);
         for (size_t i = 0; i < p->runs[r]->n_tables; i++)

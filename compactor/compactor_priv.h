@@ -1,11 +1,13 @@
 /* Shared by the compactor's files: compactor_core.c (states, polling), compactor_merge.c (one
- * compaction job), compactor_gc.c and compactor_look.c (a pass of garbage collection). */
+ * compaction job), compactor_gc.c and compactor_look.c (a pass of garbage collection),
+ * compactor_memory.c (what may be held). */
 #ifndef FIRN_COMPACTOR_PRIV_H
 #define FIRN_COMPACTOR_PRIV_H
 
 #include "compactor/compactor_core.h"
 #include "lsm/planner.h"
 #include "manifest/intents.h"
+#include "obs/budget.h"
 
 enum compactor_state {
     COMPACTOR_NEW,
@@ -29,6 +31,7 @@ struct firn_compactor {
     struct firn_compactor_user user;
     struct firn_compactor_stats stats;
     struct firn_collector metrics;
+    struct firn_budget budget;
 
     enum compactor_state state;
     bool stop_asked;
@@ -60,6 +63,18 @@ struct firn_compactor {
     uint64_t gc_at_ns;   /* mono clock: when the next pass is due */
     uint64_t settled_ns; /* mono clock: when something that graces wait for last happened */
 };
+
+/* Divide `memory` as the settings ask, the manifest's included: metadata and names (PINNED), blocks
+ * on their way and waiting to be merged (FETCHES), tables built and uploaded (TABLES). INVALID: it
+ * is too little; err names the least. */
+enum firn_status firn_compactor__divide_memory(struct firn_compactor *c,
+                                               struct firn_err *err) FIRN_MUST_USE;
+/* How many sources, flushes and runs, a job may merge. */
+size_t firn_compactor__sources_max(const struct firn_compactor *c);
+/* The bytes of a source's next GET that let `sources` of them go on within what TABLES and the
+ * metadata leave of `memory`; a block that is larger alone has room, too. INVALID: they cannot. */
+enum firn_status firn_compactor__chunk_bytes(const struct firn_compactor *c, size_t sources,
+                                             size_t *out, struct firn_err *err) FIRN_MUST_USE;
 
 /* Something this compactor waits for while ending has come. */
 void firn_compactor__settled(struct firn_compactor *c);

@@ -109,6 +109,7 @@ enum firn_status firn_merge_create(const struct firn_merge_options *o, struct fi
         return s;
     }
     firn_table_cut_init(&m->cut, &o->table, o->table_bytes, m->tomb, o->bottom ? 0 : m->tombs);
+    m->cut.memory_max = o->memory_max;
     *out = m;
     return FIRN_OK;
 }
@@ -311,6 +312,20 @@ enum firn_status firn_merge_status(const struct firn_merge *m)
 struct firn_table_object firn_merge_take(struct firn_merge *m)
 {
     return firn_table_cut_take(&m->cut);
+}
+
+uint64_t firn_merge_input_bytes(const struct firn_merge *m)
+{
+    uint64_t n = 0;
+    for (size_t r = 0; r < m->o.runs; r++)
+        n += firn_table_stream_memory(&m->stream[r]);
+    return n;
+}
+
+uint64_t firn_merge_output_bytes(const struct firn_merge *m)
+{
+    uint64_t done = m->cut.have_done ? m->cut.done.bytes.len : 0;
+    return done + (m->cut.builder ? firn_table_builder_memory(m->cut.builder) : 0);
 }
 
 const struct firn_merge_stats *firn_merge_stats_of(const struct firn_merge *m)

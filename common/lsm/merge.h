@@ -19,6 +19,7 @@ struct firn_merge_options {
     size_t runs;
     struct firn_table_options table; /* of the outputs; name.number: of the first */
     uint64_t table_bytes;
+    uint64_t memory_max; /* of a table being built, filters' hashes and all: 0 = no bound */
     size_t buffer_bytes; /* per run: fed and not yet read, at most */
     /* I9: nothing older than the inputs remains for these keys, in any run below or any table that
      * a checkpoint keeps visible through them. Then tombstones go, and what expired. */
@@ -49,6 +50,9 @@ enum firn_merge_event firn_merge_run(struct firn_merge *m);
 size_t firn_merge_needs(const struct firn_merge *m);
 enum firn_status firn_merge_status(const struct firn_merge *m);
 struct firn_table_object firn_merge_take(struct firn_merge *m); /* the caller's */
+/* Memory that the streams hold, and that the table being built has filled. Not while it runs. */
+uint64_t firn_merge_input_bytes(const struct firn_merge *m);
+uint64_t firn_merge_output_bytes(const struct firn_merge *m);
 const struct firn_merge_stats *firn_merge_stats_of(const struct firn_merge *m);
 /* The stream of a run: for want and feed. */
 struct firn_table_stream *firn_merge_stream(struct firn_merge *m, size_t run);

@@ -110,8 +110,36 @@ static bool is_mostly_garbage(const Firn__Manifest *m, const Firn__Partition *p)
 
 /* ---- choosing */
 
-static enum firn_status make_plan(const Firn__Manifest *m, size_t partition, bool whole,
-                                  struct firn_plan *out)
+bool firn_plan_same_flush(const Firn__Table *a, const Firn__Table *b)
+{
+    return firn_place_eq(firn_place_of(a->end), firn_place_of(b->end));
+}
+
+/* Leave the newest flushes to a later job where there are more inputs than may be merged at a time
+ * (I7: from the oldest end, and whole log ranges). The runs stay as they were chosen for all. */
+static void limit_l0(struct firn_plan *p, const Firn__Manifest *m, size_t inputs_max)
+{
+    size_t most = inputs_max > p->runs ? inputs_max - p->runs : 1, flushes = 0, first = p->nl0;
+    if (inputs_max == 0)
+        return;
+    while (first > 0 && flushes <= most) {
+        first--;
+        flushes += first + 1 == p->nl0 || !firn_plan_same_flush(p->l0[first], p->l0[first + 1]);
+    }
+    if (flushes <= most)
+        return;
+    first++; /* the one that began a flush too many */
+    for (size_t i = 0; i < first; i++) {
+        uint64_t bytes = slice_bytes(m, p->l0[i]);
+        p->l0_bytes -= bytes;
+        p->bytes -= bytes;
+    }
+    p->nl0 -= first;
+    memmove(p->l0, p->l0 + first, p->nl0 * sizeof *p->l0);
+}
+
+static enum firn_status make_plan(const Firn__Manifest *m, const struct firn_plan_options *o,
+                                  size_t partition, bool whole, struct firn_plan *out)
 {
     const Firn__Partition *p = m->partitions[partition];
     size_t tables, n = 0;
@@ -137,6 +165,7 @@ static enum firn_status make_plan(const Firn__Manifest *m, size_t partition, boo
         .l0_bytes = l0_bytes,
         .bytes = bytes,
     };
+    limit_l0(out, m, o->inputs_max);
     return FIRN_OK;
 }
 
@@ -147,7 +176,7 @@ enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_pla
     uint64_t best_bytes = 0;
     for (size_t i = 0; i < m->n_partitions && m->n_l0 < o->l0_force_tables; i++)
         if (is_mostly_garbage(m, m->partitions[i]))
-            return make_plan(m, i, true, out);
+            return make_plan(m, o, i, true, out);
     if (!is_due(m, o))
         return FIRN_ABSENT;
     for (size_t i = 0; i < m->n_partitions; i++) {
@@ -158,7 +187,7 @@ enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_pla
             best_bytes = bytes;
         }
     }
-    return best == SIZE_MAX ? FIRN_ABSENT : make_plan(m, best, false, out);
+    return best == SIZE_MAX ? FIRN_ABSENT : make_plan(m, o, best, false, out);
 }
 
 void firn_plan_clear(struct firn_plan *p)

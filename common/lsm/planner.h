@@ -25,6 +25,8 @@ struct firn_plan_options {
     uint64_t slice_bytes_min;
     uint64_t l0_force_tables; /* … and from so many on in any case */
     bool all;                 /* any L0 table is reason enough (--once) */
+    size_t inputs_max;        /* flushes and runs that a job may merge; 0 = any number. At least
+                               * FIRN_PLAN_RUNS_MAX + 1, or a stack may stay too deep */
 };
 
 /* A job. The slices are borrowed from the manifest. */
@@ -44,6 +46,9 @@ struct firn_plan {
 enum firn_status firn_plan_choose(const Firn__Manifest *m, const struct firn_plan_options *o,
                                   struct firn_plan *out) FIRN_MUST_USE;
 void firn_plan_clear(struct firn_plan *p);
+
+/* Do these tables of L0 come from one flush? Those lie side by side in L0, in key order. */
+bool firn_plan_same_flush(const Firn__Table *a, const Firn__Table *b);
 
 /* How many of a partition's newest runs (of `runs`) a job takes that brings l0_bytes to them, where
  * left(arg, i) bytes of run i are to be rewritten: what a range tombstone covers is not, so a run

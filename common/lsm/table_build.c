@@ -93,6 +93,12 @@ uint64_t firn_table_builder_bytes(const struct firn_table_builder *b)
     return b->bytes.len + b->block.raw.len;
 }
 
+uint64_t firn_table_builder_memory(const struct firn_table_builder *b)
+{
+    return firn_table_builder_bytes(b) + b->index.len + b->sep.len + b->sep_at.len + b->hash.len +
+           b->tombs.len + b->arena.used_bytes;
+}
+
 /* Finish the open block and note it in the index; its separator is there already. */
 static enum firn_status close_block(struct firn_table_builder *b)
 {

@@ -55,6 +55,9 @@ bool firn_table_builder_empty(const struct firn_table_builder *b);
 /* Bytes the object has so far: finished blocks, and the open one before compression. */
 uint64_t firn_table_builder_bytes(const struct firn_table_builder *b);
 
+/* Memory it has filled: the object so far, and what its metadata is made of. */
+uint64_t firn_table_builder_memory(const struct firn_table_builder *b);
+
 /* Finish a builder that is not empty (asserted); it is of no further use but to be freed. *out is
  * the caller's. LIMIT: memory or object_max. */
 enum firn_status firn_table_builder_finish(struct firn_table_builder *b,

@@ -84,13 +84,18 @@ static bool separable(const struct firn_table_cut *c, struct firn_slice key)
     return firn_slice_cmp(firn_slice_of(upper, n), firn_bound_lower(key)) <= 0;
 }
 
+static bool is_large(const struct firn_table_cut *c)
+{
+    return firn_table_builder_bytes(c->builder) >= c->table_bytes ||
+           (c->memory_max && firn_table_builder_memory(c->builder) >= c->memory_max);
+}
+
 enum firn_status firn_table_cut_add(struct firn_table_cut *c, const struct firn_entry *e,
                                     uint64_t hash, bool *ready)
 {
     enum firn_status s = FIRN_OK;
     *ready = false;
-    if (c->builder && firn_table_builder_bytes(c->builder) >= c->table_bytes &&
-        separable(c, e->key)) {
+    if (c->builder && is_large(c) && separable(c, e->key)) {
         struct firn_slice bound = firn_bound_lower(e->key);
         s = add_tombs(c, &bound);
         if (s == FIRN_OK)

@@ -9,6 +9,7 @@
 struct firn_table_cut {
     struct firn_table_options o; /* of the next table: its number grows */
     uint64_t table_bytes;
+    uint64_t memory_max; /* a table is also cut when its builder has filled so much; 0 = never */
     const struct firn_range_tomb *tomb; /* fragments, borrowed */
     size_t tombs, next_tomb;
     struct firn_table_builder *builder; /* open table, or NULL */

@@ -53,6 +53,11 @@ size_t firn_table_stream_buffered(const struct firn_table_stream *s)
     return s->bytes.len - s->used;
 }
 
+size_t firn_table_stream_memory(const struct firn_table_stream *s)
+{
+    return s->bytes.cap + s->raw_cap;
+}
+
 bool firn_table_stream_want(const struct firn_table_stream *s, size_t max_bytes, size_t *table,
                             uint64_t *offset, uint64_t *length)
 {

@@ -50,6 +50,9 @@ enum firn_status firn_table_stream_feed(struct firn_table_stream *s,
 /* Bytes fed and not yet read. */
 size_t firn_table_stream_buffered(const struct firn_table_stream *s);
 
+/* Memory held: those, and the open block. */
+size_t firn_table_stream_memory(const struct firn_table_stream *s);
+
 /* Move to the next entry (s->it.e, borrowed until the next call): OK; ABSENT: the end; AGAIN: feed
  * first; CORRUPT, INVALID (a kind from the future), LIMIT (memory): of no further use. */
 enum firn_status firn_table_stream_next(struct firn_table_stream *s) FIRN_MUST_USE;

@@ -3,6 +3,7 @@ that do not read what they asked for, half-sent commands, scans. The parts never
 processes stay below it plus a fixed overhead, other clients are served all the time, and nothing is lost.
 
   memory.py BIN_DIR [MEGABYTES]"""
+import hashlib
 import os
 import socket
 import sys
@@ -19,6 +20,9 @@ SLOW = 120
 PARTS = ("cache", "pinned", "fetches", "memtables", "batches", "tables", "clients", "snapshots")
 CREATE = ("--unflushed-bytes-max", "32mb", "--batch-bytes-max", "4mb", "--value-max", "1mb", "--memtable-bytes", "16mb",
           "--wal-batch-bytes", "2mb", "--manifest-interval", "100ms", "--commit-timeout", "30s")
+COMPACTOR_MB = 64
+COMPACTOR = ("--memory", "%dmb" % COMPACTOR_MB, "--table-bytes", "8mb", "--compactor-poll-min", "100ms",
+             "--compactor-poll-max", "200ms")
 MEMORY = ("--memory", "%dmb" % MEMORY_MB, "--read-timeout", "30s")
 
 
@@ -27,8 +31,8 @@ def size_of(i):
 
 
 def value_of(key, i):
-    unit = ("%s:%d " % (key, i)).encode()
-    return (unit * (size_of(i) // len(unit) + 1))[:size_of(i)]
+    """Not to be compressed, so that tables are as large as what was written."""
+    return hashlib.shake_128(("%s:%d" % (key, i)).encode()).digest(size_of(i))
 
 
 class Failing(threading.Thread):
@@ -159,6 +163,17 @@ def refuses_too_little(work):
     assert "memory is 64mb, but this database demands at least" in text, text
 
 
+def check_compactor(node, sanitized):
+    """It merged what was written, much more than its memory, and stayed within that."""
+    peak, limit, read, rss, jobs = (int(node.metric("firn_%s " % name)) for name in (
+        "memory_sum_peak_bytes", "memory_limit_bytes", "compaction_read_bytes_total", "process_resident_memory_bytes",
+        "compactions_total"))
+    print("compactor: %d jobs, %d MiB read, peak %d MiB, rss %d MiB" % (jobs, read >> 20, peak >> 20, rss >> 20))
+    assert limit == COMPACTOR_MB << 20 and 0 < peak <= limit, "%d of %d bytes" % (peak, limit)
+    assert jobs > 0 and read > 0, "nothing was merged"
+    assert sanitized or rss < (COMPACTOR_MB + OVERHEAD_MB) << 20, "the compactor is larger than memory allows"
+
+
 def main():
     megabytes = int(sys.argv[2]) if len(sys.argv) > 2 else 400
     sanitized = "asan" in os.path.abspath(sys.argv[1]) or "tsan" in os.path.abspath(sys.argv[1])
@@ -167,7 +182,7 @@ def main():
     with Work(sys.argv[1]) as work:
         writer = work.node("writer", args=CREATE + MEMORY).start()
         reader = work.node("reader", args=MEMORY).start()
-        compactor = work.node("compactor", args=MEMORY[:2]).start()
+        compactor = work.node("compactor", args=COMPACTOR).start()
         refuses_too_little(work)
         writer.connect().do("SET", "small", "value")
         stop = threading.Event()
@@ -205,7 +220,8 @@ def main():
             s.close()
         for n in nodes:
             check(n, writers)
-        print("%d MiB written, all there; compactor %s" % (megabytes, "ran" if compactor.process.poll() is None else "ended"))
+        check_compactor(compactor, sanitized)
+        print("%d MiB written, all there" % megabytes)
 
 
 main()

@@ -92,7 +92,7 @@ static void writer_claim(void)
     firn_manifest_hold(wr.node, FIRN_ROLE_WRITER, wr.epoch, &wr.nonce);
 }
 
-static void writer_open(uint64_t wal_grace_ms)
+static void writer_open(uint64_t wal_grace_ms, uint64_t value_max)
 {
     static const struct firn_lsm_options lo = {.cache_bytes = 16 << 20, .fetch_bytes_max = 8 << 20};
     struct firn_manifest_options mo = {.interval_ns = FIRN_MS};
@@ -105,6 +105,8 @@ static void writer_open(uint64_t wal_grace_ms)
     assert_int_equal(firn_lsm_create(wr.env, wr.store, &lo, &wr.lsm), FIRN_OK);
     firn_manifest_settings_default(&settings);
     settings.wal_grace_ms = wal_grace_ms;
+    if (value_max)
+        settings.value_max = value_max;
     firn__dialect__init(&dialect);
     struct firn_manifest_create c = {
         .settings = &settings, .dialect = &dialect, .done = create_done, .arg = &wr.done};
@@ -336,7 +338,7 @@ static void on_ended(void *arg, enum firn_compactor_end how, const struct firn_e
     c->err = *err;
 }
 
-static void comp_open(struct comp *c, bool once)
+static void comp_open_with(struct comp *c, bool once, uint64_t memory)
 {
     struct firn_compactor_user u = {on_working, on_ended, c};
     memset(c, 0, sizeof *c);
@@ -345,6 +347,7 @@ static void comp_open(struct comp *c, bool once)
     assert_int_equal(firn_settings_init(&c->settings), FIRN_OK);
     firn_obs_init(&c->obs);
     c->settings.once = once;
+    c->settings.memory_bytes = memory;
     c->settings.table_bytes = 1500;
     c->settings.partition_bytes = 5000;
     c->settings.slice_bytes_min = 1;
@@ -354,6 +357,11 @@ static void comp_open(struct comp *c, bool once)
                                            &u, &c->core),
                      FIRN_OK);
     firn_compactor_start(c->core);
+}
+
+static void comp_open(struct comp *c, bool once)
+{
+    comp_open_with(c, once, 0);
 }
 
 static void comp_close(struct comp *c)
@@ -367,13 +375,19 @@ static void comp_close(struct comp *c)
     firn_settings_deinit(&c->settings);
 }
 
-static void world_open(uint64_t seed, const struct firn_fake_faults *faults)
+static void world_open_with(uint64_t seed, const struct firn_fake_faults *faults,
+                            uint64_t value_max)
 {
     struct firn_fake_options o = {.seed = seed};
     if (faults)
         o.faults = *faults;
     world = firn_fake_world_new(&o);
-    writer_open(20000);
+    writer_open(20000, value_max);
+}
+
+static void world_open(uint64_t seed, const struct firn_fake_faults *faults)
+{
+    world_open_with(seed, faults, 0);
 }
 
 static size_t live_tables(const Firn__Manifest *m)
@@ -627,6 +641,45 @@ static void test_cleared(void **state)
     firn_fake_world_free(world);
 }
 
+/* With the least memory there may be L0 is worked off, a few flushes at a time, and what is held
+ * stays within it; with less the role is not even claimed. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open_with(13, NULL, 1 << 10);
+    for (size_t i = 0; i < 24; i++)
+        flush(60 + draw(100));
+    comp_open_with(&c, true, 16 << 20);
+    assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+    assert_int_equal(c.how, FIRN_COMPACTOR_FAILED);
+    assert_string_equal(c.err.text,
+                        "memory is 16mb, but compaction needs at least 24mb (table-bytes "
+                        "0mb, value-max 0mb): raise memory or lower table-bytes");
+    struct firn_manifest *m = read_manifest();
+    assert_int_equal(m->pb->compactor->epoch, 0);
+    assert_int_equal(m->pb->n_l0, 24);
+    firn_manifest_unref(m);
+    comp_close(&c);
+
+    comp_open_with(&c, true, 24 << 20);
+    assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+    assert_int_equal(c.how, FIRN_COMPACTOR_STOPPED);
+    const struct firn_budget *b = firn_compactor_budget_of(c.core);
+    assert_true(b->sum_peak <= b->total);
+    assert_int_equal(b->sum, 0);
+    assert_true(b->part[FIRN_BUDGET_PINNED].peak > 0 && b->part[FIRN_BUDGET_FETCHES].peak > 0 &&
+                b->part[FIRN_BUDGET_TABLES].peak > 0);
+    assert_true(firn_compactor_stats_of(c.core)->jobs >= 24 / 5);
+    check_contents();
+    m = read_manifest();
+    assert_int_equal(m->pb->n_l0, 0);
+    firn_manifest_unref(m);
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* No database: a clear error, and nothing is written but under probe/. */
 static void test_no_database(void **state)
 {
@@ -650,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_fenced), cmocka_unit_test(test_pin),
         cmocka_unit_test(test_stop),   cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_unread), cmocka_unit_test(test_cleared),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

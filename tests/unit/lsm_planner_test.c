@@ -339,6 +339,31 @@ static void test_all_expired(void **state)
     firn_pb_manifest_free(m);
 }
 
+/* Where fewer inputs may be merged than there are the oldest flushes go first, whole. */
+static void test_inputs_max(void **state)
+{
+    (void)state;
+    Firn__Manifest *m = manifest(false);
+    for (size_t i = 0; i < 8; i++)
+        add_l0(m, "\x10\x61", "\x10\x62", MB);
+    m->l0[1]->end->slot = m->l0[2]->end->slot = m->l0[3]->end->slot; /* one flush */
+    for (size_t i = 0; i < 2; i++)
+        add_run(m->partitions[0], MB);
+    static const size_t tables[] = {8, 1, 1, 1, 2, 3, 4, 7, 8, 8};
+    struct firn_plan_options o = standard;
+    for (o.inputs_max = 0; o.inputs_max < 10; o.inputs_max++) {
+        struct firn_plan p;
+        assert_int_equal(firn_plan_choose(m, &o, &p), FIRN_OK);
+        assert_int_equal(p.nl0, tables[o.inputs_max]);
+        assert_ptr_equal(p.l0[p.nl0 - 1], m->l0[7]);
+        assert_int_equal(p.runs, 2);
+        assert_int_equal(p.l0_bytes, p.nl0 * MB);
+        assert_int_equal(p.bytes, (p.nl0 + 2) * MB);
+        firn_plan_clear(&p);
+    }
+    firn_pb_manifest_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,7 +371,7 @@ int main(void)
         cmocka_unit_test(test_runs),        cmocka_unit_test(test_splits),
         cmocka_unit_test(test_covered),     cmocka_unit_test(test_expired),
         cmocka_unit_test(test_garbage),     cmocka_unit_test(test_garbage_and_the_rest),
-        cmocka_unit_test(test_all_expired),
+        cmocka_unit_test(test_all_expired), cmocka_unit_test(test_inputs_max),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
