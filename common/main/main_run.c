@@ -17,8 +17,14 @@
 #define NOFILE_RESERVE 1024
 /* What a program may take beyond shutdown-timeout. */
 #define OVERDUE_NS (2 * FIRN_SEC)
-#define MMAP_FROM_BYTES (32 << 20)
-#define TRIM_FROM_BYTES (256 << 20)
+/* What the allocator may keep: blocks up to so much, and so much in all, but no more of `memory`.
+ */
+#define MMAP_FROM_BYTES ((uint64_t)32 << 20)
+#define MMAP_FROM_SHARE 128
+#define TRIM_FROM_BYTES ((uint64_t)256 << 20)
+#define TRIM_FROM_SHARE 16
+/* With less, threads share one arena: what workers make and the loop frees else stays with each. */
+#define ARENAS_FROM_BYTES ((uint64_t)1 << 30)
 
 extern char **environ;
 
@@ -230,17 +236,24 @@ static enum firn_status open_all(struct firn_main *m, struct firn_err *err)
     return s;
 }
 
-/* Fresh pages cost microseconds each, so memory that was used once is kept for the next memtable or
- * batch instead of going back to the kernel at every free. */
-static void keep_memory(void)
+static uint64_t least_of(uint64_t a, uint64_t b)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, MMAP_FROM_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, TRIM_FROM_BYTES);
+    return a < b ? a : b;
+}
+
+/* Fresh pages cost microseconds each, so memory that was used once is kept for the next memtable or
+ * batch instead of going back to the kernel at every free. The budget does not count what is kept,
+ * so it is little where `memory` is. */
+static void keep_memory(uint64_t memory)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, (int)least_of(memory / MMAP_FROM_SHARE, MMAP_FROM_BYTES));
+    (void)mallopt(M_TRIM_THRESHOLD, (int)least_of(memory / TRIM_FROM_SHARE, TRIM_FROM_BYTES));
+    if (memory < ARENAS_FROM_BYTES)
+        (void)mallopt(M_ARENA_MAX, 1);
 }
 
 int firn_main_init(struct firn_main *m, int argc, char **argv)
 {
-    keep_memory();
     m->argc = argc;
     m->argv = argv;
     firn_obs_init(&m->obs);
@@ -250,6 +263,7 @@ int firn_main_init(struct firn_main *m, int argc, char **argv)
         firn_settings_deinit(&m->settings);
         return status;
     }
+    keep_memory(m->settings.memory_bytes);
     log_open(m);
     struct firn_err err = {0};
     enum firn_status s = open_all(m, &err);
