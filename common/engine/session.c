@@ -118,9 +118,23 @@ void firn_engine__session_describe(void *engine, struct firn_conn *c,
     out->multi = s->queue.on ? (int)s->queue.n : -1;
     out->multi_bytes = firn_engine__queue_bytes(&s->queue);
     out->watch = s->watcher.n;
-    static const char *const flags[] = {"", "P", "x", "Px", "d", "Pd", "xd", "Pxd"};
-    out->flags =
-        flags[(out->sub || out->psub || out->ssub) + 2 * s->queue.on + 4 * s->watcher.touched];
+    out->tracking = s->track.on;
+    out->redirect = s->track.redirect;
+    const struct {
+        bool is;
+        char letter;
+    } flag[] = {
+        {!firn_list_empty(&s->monitor), 'O'},
+        {out->sub || out->psub || out->ssub, 'P'},
+        {s->queue.on, 'x'},
+        {s->track.on, 't'},
+        {s->track.on && s->track.broken_redirect, 'R'},
+        {s->track.on && s->track.bcast, 'B'},
+        {s->watcher.touched, 'd'},
+    };
+    for (size_t i = 0, n = 0; i < sizeof flag / sizeof *flag; i++)
+        if (flag[i].is)
+            out->flags[n++] = flag[i].letter;
 }
 
 int firn_engine__ack(const struct firn_session *s)

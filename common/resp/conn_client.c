@@ -7,22 +7,22 @@
 
 /* --- CLIENT LIST and INFO */
 
-static void describe(struct firn_conn *c, struct firn_conn_describe *d)
+void firn_conn__describe(struct firn_conn *c, struct firn_conn_describe *d)
 {
     *d = (struct firn_conn_describe){.multi = -1};
     if (c->srv->handler->describe)
         c->srv->handler->describe(c->srv->handler->arg, c, d);
 }
 
-/* Append the line of one connection, as Redis 7.2 writes it (no fd: -1). */
+/* Append the line of one connection, as Redis writes it (no fd: -1). */
 static enum firn_status describe_line(struct firn_conn *c, uint64_t now_ns, struct firn_buf *out)
 {
     struct firn_conn_describe d;
-    describe(c, &d);
+    firn_conn__describe(c, &d);
     char flags[16];
     size_t n = 0;
-    for (const char *p = d.flags; p && *p && n < 8; p++)
-        flags[n++] = *p;
+    for (size_t i = 0; i < sizeof d.flags && d.flags[i]; i++)
+        flags[n++] = d.flags[i];
     if (c->closing == FIRN_CONN_CLOSE_FLUSH)
         flags[n++] = 'c';
     if (c->closing == FIRN_CONN_CLOSE_NOW)
@@ -41,7 +41,7 @@ static enum firn_status describe_line(struct firn_conn *c, uint64_t now_ns, stru
         "id=%llu addr=%s laddr=%s fd=-1 name=%s age=%llu idle=%llu flags=%.*s db=%u sub=%u psub=%u "
         "ssub=%u multi=%d watch=%u qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=%zu rbs=%zu "
         "rbp=%zu "
-        "obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=-1 resp=%u "
+        "obl=%zu oll=0 omem=%zu tot-mem=%zu events=%s cmd=%s user=default redir=%lld resp=%u "
         "lib-name=%s lib-ver=%s\n",
         (unsigned long long)c->id, c->peer, c->local, c->name ? c->name : "",
         (unsigned long long)((now_ns - c->created_ns) / FIRN_SEC),
@@ -49,8 +49,8 @@ static enum firn_status describe_line(struct firn_conn *c, uint64_t now_ns, stru
         d.psub, d.ssub, d.multi, d.watch, unread, c->query.cap - c->query.len,
         firn_parser_bytes(&c->parser), d.multi_bytes, c->out.buf.cap, c->out.buf.cap,
         c->out.buf.len - c->sent, c->out.buf.cap, c->accounted_bytes, c->blocked ? "rw" : "r",
-        c->cmd ? c->cmd->name : "NULL", c->out.resp, c->lib_name ? c->lib_name : "",
-        c->lib_ver ? c->lib_ver : "");
+        c->cmd ? c->cmd->name : "NULL", d.tracking ? (long long)d.redirect : -1, c->out.resp,
+        c->lib_name ? c->lib_name : "", c->lib_ver ? c->lib_ver : "");
 }
 
 enum client_type { TYPE_ANY, TYPE_NORMAL, TYPE_PUBSUB, TYPE_NONE, TYPE_UNKNOWN };
@@ -72,7 +72,7 @@ static bool is_of_type(struct firn_conn *c, enum client_type type)
     if (type == TYPE_ANY)
         return true;
     struct firn_conn_describe d;
-    describe(c, &d);
+    firn_conn__describe(c, &d);
     bool pubsub = d.sub || d.psub || d.ssub;
     return type == (pubsub ? TYPE_PUBSUB : TYPE_NORMAL);
 }

@@ -215,6 +215,8 @@ extern const struct firn_command firn_conn__commands[];
 extern const size_t firn_conn__ncommands;
 #define FIRN_CLIENT_COMMANDS 18 /* a constant: the table above holds it in a static initialiser */
 extern const struct firn_command firn_conn__client_commands[FIRN_CLIENT_COMMANDS];
+/* What of c only the handler knows. */
+void firn_conn__describe(struct firn_conn *c, struct firn_conn_describe *d);
 /* CLIENT SETNAME's work: false and an error reply when the name is not fit. */
 bool firn_conn__set_name(struct firn_conn *c, struct firn_slice name);
 

@@ -486,10 +486,13 @@ enum firn_status firn_server_info_errors(struct firn_server *s, struct firn_buf 
 
 enum firn_status firn_server_info_clients(struct firn_server *s, struct firn_buf *out)
 {
-    size_t in_max = 0, out_max = 0;
+    size_t in_max = 0, out_max = 0, tracking = 0;
     FIRN_LIST_EACH(it, nx, &s->conns)
     {
-        const struct firn_conn *c = FIRN_CONTAINER(it, struct firn_conn, link);
+        struct firn_conn *c = FIRN_CONTAINER(it, struct firn_conn, link);
+        struct firn_conn_describe d;
+        firn_conn__describe(c, &d);
+        tracking += d.tracking;
         in_max = c->query.cap > in_max ? c->query.cap : in_max;
         out_max = c->out.buf.cap > out_max ? c->out.buf.cap : out_max;
     }
@@ -497,8 +500,9 @@ enum firn_status firn_server_info_clients(struct firn_server *s, struct firn_buf
                            "connected_clients:%zu\r\ncluster_connections:0\r\nmaxclients:%u\r\n"
                            "client_recent_max_input_buffer:%zu\r\n"
                            "client_recent_max_output_buffer:%zu\r\nblocked_clients:%zu\r\n"
-                           "tracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-                           s->stats.connected, s->opt.maxclients, in_max, out_max, s->stats.parked);
+                           "tracking_clients:%zu\r\nclients_in_timeout_table:0\r\n",
+                           s->stats.connected, s->opt.maxclients, in_max, out_max, s->stats.parked,
+                           tracking);
 }
 
 void firn_server_each(struct firn_server *s, void (*fn)(void *arg, struct firn_conn *c), void *arg)

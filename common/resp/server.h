@@ -25,8 +25,10 @@ struct firn_conn_describe {
     int multi;                /* commands queued, -1 = not in MULTI */
     size_t multi_bytes;       /* memory of those commands */
     unsigned watch;           /* keys */
-    const char *flags; /* letters: "x" in MULTI, "d" a watched key was changed, "P" pub/sub, "O"
-                          monitor; NULL = none */
+    bool tracking;            /* CLIENT TRACKING is on */
+    uint64_t redirect;        /* … and tells this connection; 0 = its own */
+    char flags[8]; /* letters: O monitor, P pub/sub, x in MULTI, t tracking, R its redirect is gone,
+                      B broadcast, d a watched key was changed; "" = none */
 };
 
 /* A command that was parsed and is not executed yet. */

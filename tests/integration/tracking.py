@@ -151,6 +151,7 @@ def modes(node, writer, wait):
 
     assert c.do("CLIENT", "TRACKING", "ON") == b"OK"
     assert c.do("CLIENT", "TRACKINGINFO") == {b"flags": [b"on"], b"redirect": 0, b"prefixes": []}
+    assert b" flags=t " in c.do("CLIENT", "INFO") and b" redir=0 " in c.do("CLIENT", "INFO")
     c.do("GET", "a"), c.do("MGET", "b", "none")
     writer.do("SET", "a", 5), writer.do("SET", "user:1", 1), writer.do("SET", "none", 1)
     wait()
