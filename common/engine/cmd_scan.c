@@ -139,6 +139,15 @@ static enum firn_status scan_page(struct firn_eval *x, const struct scan_options
     }
 }
 
+static enum firn_status new_cursor(struct firn_eval *x, struct firn_slice last, uint64_t *id)
+{
+    uint64_t max =
+        firn_engine__remembered_max(x->e, FIRN_REMEMBERED_CURSORS, FIRN_CURSOR_BYTES_MAX);
+    enum firn_status st = firn_engine__cursor_new(&x->e->cursors, x->ns, last, max, id);
+    firn_engine__remembered(x->e);
+    return st;
+}
+
 enum firn_status firn_engine__cmd_scan(struct firn_eval *x)
 {
     struct firn_range *r = &x->s->range;
@@ -153,7 +162,7 @@ enum firn_status firn_engine__cmd_scan(struct firn_eval *x)
     if (st == FIRN_OK && r->rows.failed)
         return too_large(x);
     if (st == FIRN_OK && more)
-        st = firn_engine__cursor_new(&x->e->cursors, x->ns, firn_buf_slice(&r->last), &id);
+        st = new_cursor(x, firn_buf_slice(&r->last), &id);
     if (st != FIRN_OK)
         return st;
     firn_reply_array(x->out, 2);

@@ -21,7 +21,7 @@ static void cursor_drop(struct firn_cursors *c, struct firn_cursor *cur)
         at = &(*at)->next;
     *at = cur->next;
     firn_list_remove(&cur->lru);
-    c->bytes -= cur->len;
+    c->bytes -= sizeof *cur + cur->len;
     c->count--;
     firn_free(cur);
 }
@@ -33,7 +33,7 @@ void firn_engine__cursors_clear(struct firn_cursors *c)
 }
 
 enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, struct firn_slice key,
-                                         uint64_t *id)
+                                         uint64_t bytes_max, uint64_t *id)
 {
     struct firn_cursor *cur = firn_malloc(sizeof *cur + key.len);
     if (!cur)
@@ -47,9 +47,9 @@ enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, str
     firn_list_push(&c->lru, &cur->lru);
     cur->next = c->bucket[cur->id % FIRN_CURSOR_BUCKETS];
     c->bucket[cur->id % FIRN_CURSOR_BUCKETS] = cur;
-    c->bytes += key.len;
+    c->bytes += sizeof *cur + key.len;
     c->count++;
-    while (c->count > FIRN_CURSORS_MAX || (c->bytes > FIRN_CURSOR_BYTES_MAX && c->count > 1))
+    while (c->count > FIRN_CURSORS_MAX || (c->bytes > bytes_max && c->count > 1))
         cursor_drop(c, FIRN_CONTAINER(c->lru.next, struct firn_cursor, lru));
     *id = cur->id;
     return FIRN_OK;

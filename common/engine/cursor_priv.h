@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define FIRN_CURSORS_MAX 10000
-#define FIRN_CURSOR_BYTES_MAX (UINT64_C(64) << 20) /* of keys kept */
+#define FIRN_CURSOR_BYTES_MAX (UINT64_C(64) << 20) /* or their part of `memory` */
 #define FIRN_CURSOR_BUCKETS 4096
 
 struct firn_cursor {
@@ -35,9 +35,10 @@ struct firn_cursors {
 void firn_engine__cursors_init(struct firn_cursors *c, uint64_t seed);
 void firn_engine__cursors_clear(struct firn_cursors *c);
 
-/* Keep a position; gives its id (1 .. 2^53 - 1). LIMIT: memory. */
+/* Keep a position, and of the others as many as bytes_max allows; gives its id (1 .. 2^53 - 1).
+ * LIMIT: memory. */
 enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, struct firn_slice key,
-                                         uint64_t *id) FIRN_MUST_USE;
+                                         uint64_t bytes_max, uint64_t *id) FIRN_MUST_USE;
 /* The position of an id, now the most recently used; NULL when it is unknown. Borrowed until the
  * next call of this file. */
 const struct firn_cursor *firn_engine__cursor_find(struct firn_cursors *c, uint64_t id);

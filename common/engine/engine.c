@@ -227,6 +227,7 @@ void firn_engine_free(struct firn_engine *e)
     firn_engine__pubsub_clear(&e->pubsub);
     firn_engine__tracking_clear(&e->tracking);
     firn_engine__cursors_clear(&e->cursors);
+    firn_engine__remembered(e);
     firn_engine__slowlog_reset(&e->slowlog);
     firn_engine__group_free(&e->group);
     firn_engine__watches_free(&e->watches);

@@ -478,6 +478,18 @@ void firn_engine__monitor_off(struct firn_session *s);
 
 /* ---- info.c */
 /* The node's memory; all zero where a test has none. */
+/* What is remembered for clients between commands (FIRN_BUDGET_REMEMBERED). Its owners keep to the
+ * lesser of `limit` and their part of the share, and say so when what they hold has changed. */
+enum firn_remembered {
+    FIRN_REMEMBERED_SUBSCRIPTIONS, /* further ones are refused */
+    FIRN_REMEMBERED_TRACKED,       /* the oldest are invalidated */
+    FIRN_REMEMBERED_CURSORS,       /* the least recently used go */
+    FIRN_REMEMBERED_EXPIRING,      /* the rest stays in the index */
+    FIRN_REMEMBERED_KINDS,
+};
+uint64_t firn_engine__remembered_max(const struct firn_engine *e, enum firn_remembered kind,
+                                     uint64_t limit);
+void firn_engine__remembered(struct firn_engine *e);
 const struct firn_budget *firn_engine__budget(const struct firn_engine *e);
 enum firn_status firn_engine__info(struct firn_engine *e, struct firn_slice section,
                                    struct firn_buf *out) FIRN_MUST_USE;

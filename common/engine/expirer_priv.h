@@ -17,9 +17,10 @@
 #include "format/record.h"
 #include "lsm/lsm.h"
 
-#define FIRN_EXPIRER_MAX 32768                      /* entries in memory … */
-#define FIRN_EXPIRER_BYTES_MAX ((uint64_t)16 << 20) /* … and their bytes, of long keys */
-#define FIRN_EXPIRER_TURN 512                       /* entries dealt with per turn of the loop */
+#define FIRN_EXPIRER_MAX 32768 /* entries in memory … */
+#define FIRN_EXPIRER_BYTES_MAX                                                                     \
+    ((uint64_t)16 << 20)      /* … and their bytes, or their part of `memory` */
+#define FIRN_EXPIRER_TURN 512 /* entries dealt with per turn of the loop */
 
 struct firn_engine;
 struct firn_due; /* an entry of the index, in memory */

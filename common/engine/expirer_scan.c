@@ -10,8 +10,7 @@
 #define FILL                                                                                       \
     (FIRN_EXPIRER_MAX / 2) /* … up to so many: room for those that are logged meanwhile          \
                             */
-#define FILL_BYTES (FIRN_EXPIRER_BYTES_MAX / 2)
-#define READ_AHEAD 16 /* blocks of the index per round trip */
+#define READ_AHEAD 16      /* blocks of the index per round trip */
 
 static size_t entries(const struct firn_expirer *x)
 {
@@ -23,10 +22,22 @@ static size_t due_bytes(size_t key_len)
     return sizeof(struct firn_due) + key_len;
 }
 
+static uint64_t bytes_max(const struct firn_expirer *x)
+{
+    const struct firn_engine *e = FIRN_CONTAINER(x, const struct firn_engine, expirer);
+    return firn_engine__remembered_max(e, FIRN_REMEMBERED_EXPIRING, FIRN_EXPIRER_BYTES_MAX);
+}
+
+static void count(struct firn_expirer *x, uint64_t bytes)
+{
+    x->bytes = bytes;
+    firn_engine__remembered(FIRN_CONTAINER(x, struct firn_engine, expirer));
+}
+
 enum firn_status firn_engine__expirer_push(struct firn_expirer *x, uint64_t at_ms,
                                            struct firn_slice key)
 {
-    if (entries(x) >= FIRN_EXPIRER_MAX || x->bytes >= FIRN_EXPIRER_BYTES_MAX)
+    if (entries(x) >= FIRN_EXPIRER_MAX || x->bytes >= bytes_max(x))
         return FIRN_LIMIT;
     struct firn_due *d = firn_malloc(due_bytes(key.len));
     if (!d)
@@ -38,13 +49,13 @@ enum firn_status firn_engine__expirer_push(struct firn_expirer *x, uint64_t at_m
         firn_free(d);
         return FIRN_LIMIT;
     }
-    x->bytes += due_bytes(key.len);
+    count(x, x->bytes + due_bytes(key.len));
     return FIRN_OK;
 }
 
 void firn_engine__expirer_drop(struct firn_expirer *x, struct firn_due *d)
 {
-    x->bytes -= due_bytes(d->len);
+    count(x, x->bytes - due_bytes(d->len));
     firn_free(d);
 }
 
@@ -82,7 +93,7 @@ bool firn_engine__expirer_covers(const struct firn_expirer *x, uint64_t at_ms,
 
 static bool is_full(const struct firn_expirer *x)
 {
-    return entries(x) >= FILL || x->bytes >= FILL_BYTES;
+    return entries(x) >= FILL || x->bytes >= bytes_max(x) / 2;
 }
 
 bool firn_engine__expirer_wants(struct firn_expirer *x)
@@ -90,7 +101,7 @@ bool firn_engine__expirer_wants(struct firn_expirer *x)
     if (x->filling)
         x->filling = !is_full(x);
     else
-        x->filling = entries(x) < LOW && x->bytes < FILL_BYTES;
+        x->filling = entries(x) < LOW && x->bytes < bytes_max(x) / 2;
     return x->filling && !x->complete;
 }
 

@@ -1,5 +1,5 @@
 /* How a writer or reader divides its memory (obs/budget.h). */
-#include "engine/db.h"
+#include "engine/engine_priv.h"
 
 #include <inttypes.h>
 
@@ -29,6 +29,7 @@ static void needs(const struct firn_db *db, uint64_t unflushed,
     /* A connection may have half of it, which must take the largest command. */
     need[FIRN_BUDGET_CLIENTS] = (struct firn_budget_need){2 * batch + 8 * MB, 3};
     need[FIRN_BUDGET_SNAPSHOTS] = (struct firn_budget_need){0, 1};
+    need[FIRN_BUDGET_REMEMBERED] = (struct firn_budget_need){8 * MB, 2};
 }
 
 void firn_db_budget_init(struct firn_db *db, struct firn_budget *budget)
@@ -54,6 +55,31 @@ enum firn_status firn_db_divide_memory(struct firn_db *db, struct firn_err *err)
     firn_budget_divide(db->budget, need);
     return FIRN_OK;
 }
+
+/* ---- what the engine remembers for clients */
+
+/* Of the share a half is for subscriptions, a quarter for what clients cache, an eighth each for
+ * cursors and the expirer. */
+static const unsigned part_of_share[FIRN_REMEMBERED_KINDS] = {
+    [FIRN_REMEMBERED_SUBSCRIPTIONS] = 2,
+    [FIRN_REMEMBERED_TRACKED] = 4,
+    [FIRN_REMEMBERED_CURSORS] = 8,
+    [FIRN_REMEMBERED_EXPIRING] = 8,
+};
+
+uint64_t firn_engine__remembered_max(const struct firn_engine *e, enum firn_remembered kind,
+                                     uint64_t limit)
+{
+    return firn_budget_cap(e->db->budget, FIRN_BUDGET_REMEMBERED, part_of_share[kind], limit);
+}
+
+void firn_engine__remembered(struct firn_engine *e)
+{
+    firn_budget_set(e->db->budget, FIRN_BUDGET_REMEMBERED,
+                    e->pubsub.bytes + e->tracking.bytes + e->cursors.bytes + e->expirer.bytes);
+}
+
+/* ---- the division */
 
 uint64_t firn_db_unflushed_memory(const struct firn_db *db)
 {

@@ -55,6 +55,12 @@ static size_t topic_bytes(size_t len)
     return sizeof(struct firn_topic) + len;
 }
 
+static void count(struct firn_pubsub *p, size_t bytes)
+{
+    p->bytes = bytes;
+    firn_engine__remembered(p->e);
+}
+
 static struct firn_topic *topic_create(struct firn_pubsub *p, enum firn_topic_kind kind,
                                        struct firn_slice name)
 {
@@ -74,7 +80,7 @@ static struct firn_topic *topic_create(struct firn_pubsub *p, enum firn_topic_ki
     p->keyspace_topics += (t->events & FIRN_TOPIC_KEYSPACE) != 0;
     p->keyevent_topics += (t->events & FIRN_TOPIC_KEYEVENT) != 0;
     p->n[kind]++;
-    p->bytes += topic_bytes(t->len);
+    count(p, p->bytes + topic_bytes(t->len));
     return t;
 }
 
@@ -87,7 +93,7 @@ static void topic_drop_unused(struct firn_pubsub *p, struct firn_topic *t)
     p->keyspace_topics -= (t->events & FIRN_TOPIC_KEYSPACE) != 0;
     p->keyevent_topics -= (t->events & FIRN_TOPIC_KEYEVENT) != 0;
     p->n[t->kind]--;
-    p->bytes -= topic_bytes(t->len);
+    count(p, p->bytes - topic_bytes(t->len));
     firn_free(t);
 }
 
@@ -115,7 +121,7 @@ static enum firn_status subscription_create(struct firn_pubsub *p, struct firn_t
     t->nsubs++;
     firn_list_push(&s->subs.list[t->kind], &sub->of_session);
     s->subs.n[t->kind]++;
-    p->bytes += sizeof *sub;
+    count(p, p->bytes + sizeof *sub);
     if (total(&s->subs) == 1)
         firn_conn_set_subscriber(s->c, true);
     firn_engine__feed_add(p->e, &p->listener);
@@ -131,7 +137,7 @@ static void subscription_free(struct firn_pubsub *p, struct firn_subscription *s
     firn_list_remove(&sub->of_session);
     t->nsubs--;
     s->subs.n[t->kind]--;
-    p->bytes -= sizeof *sub;
+    count(p, p->bytes - sizeof *sub);
     firn_free(sub);
     topic_drop_unused(p, t);
     if (total(&s->subs) == 0)
@@ -148,7 +154,9 @@ enum firn_status firn_engine__subscribe(struct firn_session *s, enum firn_topic_
     if (t && find_subscription(p, t, s))
         return FIRN_OK;
     size_t more = sizeof(struct firn_subscription) + (t ? 0 : topic_bytes(name.len));
-    if (name.len > FIRN_TOPIC_NAME_MAX || p->bytes + more > FIRN_PUBSUB_BYTES_MAX)
+    uint64_t max =
+        firn_engine__remembered_max(s->e, FIRN_REMEMBERED_SUBSCRIPTIONS, FIRN_PUBSUB_BYTES_MAX);
+    if (name.len > FIRN_TOPIC_NAME_MAX || p->bytes + more > max)
         return FIRN_LIMIT;
     if (!t)
         t = topic_create(p, kind, name);

@@ -10,7 +10,7 @@
 
 struct firn_session;
 
-/* Memory of all subscriptions of a node; further ones are refused. */
+/* Memory of all subscriptions of a node, or its part of `memory`; further ones are refused. */
 #define FIRN_PUBSUB_BYTES_MAX ((size_t)256 << 20)
 /* A name may be as long as the keyspace channel of the longest key. */
 #define FIRN_TOPIC_NAME_MAX (65535 + 32)

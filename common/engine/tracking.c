@@ -43,6 +43,12 @@ static struct firn_tracked *find(const struct firn_tracking *t, struct firn_slic
     return NULL;
 }
 
+static void count(struct firn_tracking *t, size_t bytes)
+{
+    t->bytes = bytes;
+    firn_engine__remembered(t->e);
+}
+
 static struct firn_tracked *find_or_add(struct firn_tracking *t, struct firn_slice key)
 {
     struct firn_tracked *k = find(t, key);
@@ -61,6 +67,7 @@ static struct firn_tracked *find_or_add(struct firn_tracking *t, struct firn_sli
         return NULL;
     }
     firn_list_push(&t->order, &k->order);
+    count(t, t->bytes + sizeof *k + k->len);
     return k;
 }
 
@@ -68,6 +75,7 @@ static void drop_key(struct firn_tracking *t, struct firn_tracked *k)
 {
     firn_hashtab_remove(&t->keys, &k->node);
     firn_list_remove(&k->order);
+    count(t, t->bytes - sizeof *k - k->len);
     firn_free(k);
 }
 
@@ -77,6 +85,7 @@ static void drop_entry(struct firn_tracking *t, struct firn_tracked_by *b)
     firn_list_remove(&b->of_session);
     firn_free(b);
     t->entries--;
+    count(t, t->bytes - sizeof *b);
 }
 
 static void drop_keys_of(struct firn_session *s)
@@ -400,13 +409,15 @@ static void remember(struct firn_session *s, struct firn_slice key, uint64_t seq
     firn_list_push(&k->by, &b->of_key);
     firn_list_push(&s->track.keys, &b->of_session);
     t->entries++;
+    count(t, t->bytes + sizeof *b);
 }
 
 /* The table is bounded: who holds the keys remembered longest is told to forget them. */
 static void evict(struct firn_tracking *t)
 {
     uint64_t max = t->e->db->settings->tracking_table_max_keys;
-    while (max && t->keys.len > max) {
+    uint64_t bytes = firn_engine__remembered_max(t->e, FIRN_REMEMBERED_TRACKED, UINT64_MAX);
+    while (t->keys.len && ((max && t->keys.len > max) || t->bytes > bytes)) {
         struct firn_tracked *k = FIRN_CONTAINER(t->order.next, struct firn_tracked, order);
         t->evicted++;
         key_changed(t, firn_slice_of(k->key, k->len), UINT64_MAX, false, 0);

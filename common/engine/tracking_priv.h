@@ -59,6 +59,7 @@ struct firn_tracking {
     struct firn_hashtab keys; /* struct firn_tracked */
     struct firn_list order;   /* struct firn_tracked, the one remembered longest first */
     size_t entries;           /* pairs of key and connection */
+    size_t bytes;             /* of both */
     struct firn_list sessions;
     struct firn_feed_listener listener;
     struct firn_session *writing; /* whose records are being applied; NULL = the engine's own */

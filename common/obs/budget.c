@@ -68,10 +68,11 @@ uint64_t firn_budget_cache_room(const struct firn_budget *b)
 const char *firn_budget_part_name(enum firn_budget_part part)
 {
     static const char *const name[] = {
-        [FIRN_BUDGET_CACHE] = "cache",     [FIRN_BUDGET_PINNED] = "pinned",
-        [FIRN_BUDGET_FETCHES] = "fetches", [FIRN_BUDGET_MEMTABLES] = "memtables",
-        [FIRN_BUDGET_BATCHES] = "batches", [FIRN_BUDGET_TABLES] = "tables",
-        [FIRN_BUDGET_CLIENTS] = "clients", [FIRN_BUDGET_SNAPSHOTS] = "snapshots",
+        [FIRN_BUDGET_CACHE] = "cache",           [FIRN_BUDGET_PINNED] = "pinned",
+        [FIRN_BUDGET_FETCHES] = "fetches",       [FIRN_BUDGET_MEMTABLES] = "memtables",
+        [FIRN_BUDGET_BATCHES] = "batches",       [FIRN_BUDGET_TABLES] = "tables",
+        [FIRN_BUDGET_CLIENTS] = "clients",       [FIRN_BUDGET_SNAPSHOTS] = "snapshots",
+        [FIRN_BUDGET_REMEMBERED] = "remembered",
     };
     return name[part];
 }

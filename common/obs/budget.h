@@ -20,6 +20,9 @@ enum firn_budget_part {
     FIRN_BUDGET_TABLES,    /* tables being built, merged, uploaded: one after the other */
     FIRN_BUDGET_CLIENTS,   /* buffers of connections: above the share, the largest are closed */
     FIRN_BUDGET_SNAPSHOTS, /* what only snapshots hold: above the share, the oldest ends */
+    /* subscriptions, keys that clients cache, cursors, what expires next: each has its bound in it
+     */
+    FIRN_BUDGET_REMEMBERED,
     FIRN_BUDGET_PARTS,
 };
 

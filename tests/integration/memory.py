@@ -17,7 +17,8 @@ MEMORY_MB = 256
 OVERHEAD_MB = 96
 WRITERS = 12
 SLOW = 120
-PARTS = ("cache", "pinned", "fetches", "memtables", "batches", "tables", "clients", "snapshots")
+PARTS = ("cache", "pinned", "fetches", "memtables", "batches", "tables", "clients", "snapshots",
+         "remembered")
 CREATE = ("--unflushed-bytes-max", "32mb", "--batch-bytes-max", "4mb", "--value-max", "1mb", "--memtable-bytes", "16mb",
           "--wal-batch-bytes", "2mb", "--manifest-interval", "100ms", "--commit-timeout", "30s")
 COMPACTOR_MB = 64
