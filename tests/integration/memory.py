@@ -175,6 +175,26 @@ def check_compactor(node, sanitized):
     assert sanitized or rss < (COMPACTOR_MB + OVERHEAD_MB) << 20, "the compactor is larger than memory allows"
 
 
+def tiny_records(bin_dir):
+    """Records of 8 + 8 bytes take six times their place in the log: the unflushed ones still take no more than twice
+    unflushed-bytes-max of memtables, which is what every node has room for."""
+    with Work(bin_dir) as work:
+        writer = work.node("writer", args=("--unflushed-bytes-max", "1mb", "--memtable-bytes", "1mb", "--batch-bytes-max",
+                                           "256kb", "--value-max", "64kb", "--wal-batch-bytes", "64kb", "--memory", "64mb",
+                                           "--manifest-interval", "1s", "--commit-timeout", "30s")).start()
+        conn, other, most, log = writer.connect(), writer.connect(), 0, 0
+        for start in range(0, 60000, 2000):
+            conn.send(b"".join(Resp.encode("SET", "%08d" % i, "%08d" % i) for i in range(start, start + 2000)))
+            for i in range(2000):
+                assert conn.reply() == b"OK"
+                if i % 100 == 0:
+                    info = other.info()
+                    most = max(most, int(info["firn_memtable_bytes"]))
+                    log = max(log, int(info["firn_unflushed_bytes"]))
+        print("tiny records: at most %d KiB of log in %d KiB of memtables" % (log >> 10, most >> 10))
+        assert 1 << 20 < most < (2 << 20) + (64 << 10), "%d bytes" % most
+
+
 def main():
     megabytes = int(sys.argv[2]) if len(sys.argv) > 2 else 400
     sanitized = "asan" in os.path.abspath(sys.argv[1]) or "tsan" in os.path.abspath(sys.argv[1])
@@ -225,4 +245,5 @@ def main():
         print("%d MiB written, all there" % megabytes)
 
 
+tiny_records(sys.argv[1])
 main()
