@@ -458,7 +458,10 @@ static void want_due(void *arg)
     struct firn_reader *r = arg;
     if (memory_full(r)) {
         read_for_view(r);
-    } else if (polls(r)) {
+        return;
+    }
+    firn_tail_resume(r->tail); /* another's manifest may have let memory go */
+    if (polls(r)) {
         r->db.tail_polls++;
         firn_tail_hint(r->tail);
         if (firn_boot_ns(r->db.env) - r->view_asked_ns >= FOLLOW_READ_NS)

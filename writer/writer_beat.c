@@ -110,7 +110,11 @@ void firn_writer__beat_follow(struct firn_writer *w)
     b->intent.base.done = undertaken;
     b->intent.base.arg = w;
     firn_manifest_heartbeat(w->mnode, &b->intent);
-    arm(w);
+    /* A quicker one is kept before a standby can read that it is promised. */
+    if (want && (kept == 0 || want < kept)) {
+        firn_timer_stop(w->db.env, &b->timer);
+        beat(w);
+    }
 }
 
 void firn_writer__beat_stop(struct firn_writer *w)

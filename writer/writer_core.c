@@ -478,17 +478,11 @@ static void release(struct firn_writer *w)
     firn_manifest_release(w->mnode, &w->release);
 }
 
-/* A standby is there to take over: it holds the log in memory, and flushes what we have not. */
-static bool hands_over(const struct firn_writer *w)
-{
-    return w->manifest->pb->writer->heartbeat_kept_ms > 0;
-}
-
 void firn_writer__step_out(struct firn_writer *w)
 {
     if (w->state != WRITER_FLUSHING)
         return;
-    if (hands_over(w) ? w->db.durable_gate >= w->db.last_gate : firn_writer__all_flushed(w))
+    if (w->hands_over ? w->db.durable_gate >= w->db.last_gate : firn_writer__all_flushed(w))
         release(w);
 }
 
@@ -502,7 +496,8 @@ static void drained(void *arg)
     }
     set_state(w, WRITER_FLUSHING);
     firn_append_close_now(w->append);
-    if (!hands_over(w))
+    w->hands_over = w->manifest->pb->writer->heartbeat_kept_ms > 0;
+    if (!w->hands_over)
         firn_writer__freeze_now(w);
     firn_writer__step_out(w);
 }

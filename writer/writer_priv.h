@@ -69,8 +69,9 @@ struct writer_standby {
     uint64_t epoch; /* of the one watched */
     struct firn_id nonce;
     uint64_t count;           /* of its newest heartbeat seen */
-    uint64_t since_ns;        /* when that was seen */
+    uint64_t since_ns;        /* when that was seen, or the wait began anew */
     unsigned silent_looks;    /* since then: no newer one */
+    uint64_t kept_ms;         /* the heartbeat it promised when last looked */
     uint64_t jitter_ns;       /* added to the wait */
     uint64_t overdue_kept_ns; /* silent for too long at this pace: a manifest read decides */
 };
@@ -98,7 +99,8 @@ struct firn_writer {
     enum writer_state state;
     enum firn_writer_end how;
     struct firn_err err;
-    bool fenced; /* the log or the manifest said so */
+    bool fenced;     /* the log or the manifest said so */
+    bool hands_over; /* while stopping: a standby is there, which flushes what we have not */
 
     struct firn_manifest_node *mnode;
     struct firn_pins *pins;

@@ -208,13 +208,25 @@ static enum firn_status begin(struct firn_writer *w, struct firn_manifest *m, st
 
 /* --- the writer that is watched */
 
+/* The wait begins anew: it is of successful reads alone, without a break, so that a store that was
+ * away for all of us is not taken for a silent writer. */
+static void wait_anew(struct firn_writer *w)
+{
+    w->standby.silent_looks = 0;
+    w->standby.since_ns = firn_boot_ns(w->db.env);
+}
+
 /* Watch the holder that m names; a new one gets a whole new wait, and some jitter, so that not all
- * standbys claim at once. */
+ * standbys claim at once. One that promises another heartbeat gets a new wait, too. */
 static void watch(struct firn_writer *w, const struct firn_manifest *m)
 {
     struct writer_standby *b = &w->standby;
     const Firn__Role *holder = m->pb->writer;
-    if (b->watching && firn_manifest_role_is(m->pb, FIRN_ROLE_WRITER, b->epoch, &b->nonce))
+    bool same = b->watching && firn_manifest_role_is(m->pb, FIRN_ROLE_WRITER, b->epoch, &b->nonce);
+    if (!same || holder->heartbeat_kept_ms != b->kept_ms)
+        wait_anew(w);
+    b->kept_ms = holder->heartbeat_kept_ms;
+    if (same)
         return;
     uint64_t beat = beat_ns(m->pb);
     b->jitter_ns = b->watching && beat ? firn_random_u64(w->db.env) % beat : 0;
@@ -224,8 +236,6 @@ static void watch(struct firn_writer *w, const struct firn_manifest *m)
     if (holder->process_nonce.len == FIRN_ID_BYTES)
         memcpy(b->nonce.byte, holder->process_nonce.data, FIRN_ID_BYTES);
     b->count = 0;
-    b->silent_looks = 0;
-    b->since_ns = firn_boot_ns(w->db.env);
 }
 
 static void claim(struct firn_writer *w, const char *why)
@@ -282,16 +292,15 @@ static void looked(struct firn_store_op *op)
     firn_writer__settled(w);
     if (!standing_by(w))
         return;
-    uint64_t now = firn_boot_ns(w->db.env);
-    if (alive) {
+    if (alive)
         b->count = beat.count;
-        b->silent_looks = 0;
-        b->since_ns = now;
-    } else if (answered) {
+    if (alive || !answered)
+        wait_anew(w);
+    else
         b->silent_looks++;
-    }
     uint64_t kept = w->manifest->pb->writer->heartbeat_kept_ms * FIRN_MS;
-    if (kept && b->silent_looks >= LOOKS_MIN && now - b->since_ns >= silence_ns(w, kept)) {
+    uint64_t silent_ns = firn_boot_ns(w->db.env) - b->since_ns;
+    if (kept && b->silent_looks >= LOOKS_MIN && silent_ns >= silence_ns(w, kept)) {
         /* The manifest must still say the same before we claim. */
         b->overdue_kept_ns = kept;
         read_manifest(w);
@@ -352,6 +361,7 @@ static void manifest_read(struct firn_manifest_read *r)
     enum firn_status s = r->status;
     if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN) {
         w->standby.overdue_kept_ns = 0;
+        wait_anew(w);
         arm(w, RETRY_NS);
         return;
     }
