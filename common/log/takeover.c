@@ -330,6 +330,7 @@ enum firn_status firn_takeover_start(const struct firn_env *env, struct firn_sto
         .db = o->db,
         .batch_raw_max = o->batch_raw_max,
         .ahead_bytes_max = o->ahead_bytes_max,
+        .budget = o->budget,
         .window_first = WINDOW_FIRST,
         .window_max = FIRN_SLOTS_WINDOW_MAX,
     };
