@@ -314,24 +314,30 @@ static enum firn_status skip_covered(struct compactor_merge *j)
     return s;
 }
 
-/* Bytes of a run that are to be rewritten. */
-static uint64_t left_of_run(const void *job, size_t run)
+/* Bytes of a source that are to be rewritten. */
+static uint64_t left_of(const struct source *s)
 {
-    const struct compactor_merge *j = job;
-    const struct source *s = &j->source[j->flushes + run];
     uint64_t sum = 0;
     for (size_t i = 0; i < s->tables; i++)
         sum += s->first[i].skipped ? 0 : s->first[i].ref->size;
     return sum;
 }
 
+static uint64_t left_of_run(const void *job, size_t run)
+{
+    const struct compactor_merge *j = job;
+    return left_of(&j->source[j->flushes + run]);
+}
+
 /* What is covered is known: leave those of the listed runs out that are not worth rewriting. */
 static void settle_runs(struct compactor_merge *j)
 {
-    size_t listed = j->sources - j->flushes;
+    size_t listed = j->sources - j->flushes, flushes = 0;
     if (j->plan.whole)
         return;
-    j->plan.runs = firn_plan_runs(j->plan.l0_bytes, listed, left_of_run, j);
+    for (size_t i = 0; i < j->flushes; i++)
+        flushes += left_of(&j->source[i]) > 0;
+    j->plan.runs = firn_plan_runs_left(&j->plan, flushes, listed, left_of_run, j);
     j->plan.bottom = j->plan.runs == j->manifest->pb->partitions[j->plan.partition]->n_runs;
     j->sources = j->flushes + j->plan.runs;
     if (j->plan.runs == listed)

@@ -76,6 +76,17 @@ size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const voi
     return n;
 }
 
+size_t firn_plan_runs_left(const struct firn_plan *p, size_t flushes, size_t runs,
+                           uint64_t (*left)(const void *arg, size_t run), const void *arg)
+{
+    size_t n = firn_plan_runs(p->l0_bytes, runs, left, arg), inputs = flushes;
+    for (size_t i = 0; i < n; i++)
+        inputs += left(arg, i) > 0;
+    while (p->inputs_max && n > p->runs && inputs > p->inputs_max)
+        inputs -= left(arg, --n) > 0;
+    return n;
+}
+
 /* ---- garbage */
 
 /* About how many of a table's entries a merge at the bottom would drop: expired ones, supposing
@@ -162,6 +173,7 @@ static enum firn_status make_plan(const Firn__Manifest *m, const struct firn_pla
         .runs = runs,
         .whole = whole,
         .bottom = runs == p->n_runs,
+        .inputs_max = o->inputs_max,
         .l0_bytes = l0_bytes,
         .bytes = bytes,
     };

@@ -38,6 +38,7 @@ struct firn_plan {
     size_t runs; /* the newest so many of the partition's */
     bool whole;  /* all of them, whatever they weigh: for the garbage in them */
     bool bottom;
+    size_t inputs_max; /* as in the options */
     uint64_t l0_bytes; /* of the L0 tables, by their slices */
     uint64_t bytes;    /* of all input objects */
 };
@@ -55,6 +56,12 @@ bool firn_plan_same_flush(const Firn__Table *a, const Firn__Table *b);
  * that is covered whole is always worth taking. */
 size_t firn_plan_runs(uint64_t l0_bytes, size_t runs, uint64_t (*left)(const void *arg, size_t run),
                       const void *arg);
+
+/* As firn_plan_runs, for a plan made already, of which `flushes` flushes are left to read: how many
+ * of the partition's `runs` newest runs its job takes. None beyond those of the plan with which
+ * more inputs than inputs_max would be left to read; what is covered whole is not one of those. */
+size_t firn_plan_runs_left(const struct firn_plan *p, size_t flushes, size_t runs,
+                           uint64_t (*left)(const void *arg, size_t run), const void *arg);
 
 /* Is everything a table holds in [lower, upper) (upper not empty) deleted by the fragments `tomb`,
  * all newer than its max_seqno? Then it goes unread. */

@@ -364,6 +364,53 @@ static void test_inputs_max(void **state)
     firn_pb_manifest_free(m);
 }
 
+static uint64_t left_in(const void *bytes, size_t run)
+{
+    return ((const uint64_t *)bytes)[run];
+}
+
+/* A run that was too large for the job comes in once most of it is covered, but never with more
+ * inputs left to read than may be merged. */
+static void test_runs_left(void **state)
+{
+    (void)state;
+    Firn__Manifest *m = manifest(false);
+    for (size_t i = 0; i < 8; i++)
+        add_l0(m, "\x10\x61", "\x10\x62", MB);
+    add_run(m->partitions[0], MB);
+    add_run(m->partitions[0], 100 * MB);
+    add_run(m->partitions[0], 100 * MB);
+    struct firn_plan_options o = standard;
+    struct firn_plan p;
+    o.inputs_max = 5;
+    assert_int_equal(firn_plan_choose(m, &o, &p), FIRN_OK);
+    assert_int_equal(p.nl0, 4);
+    assert_int_equal(p.runs, 1);
+    assert_int_equal(p.inputs_max, 5);
+    static const struct {
+        uint64_t left[3];
+        size_t flushes, runs;
+    } of[] = {
+        {{MB, 100 * MB, 100 * MB}, 4, 1}, /* nothing is covered */
+        {{MB, MB, MB}, 4, 1},             /* both would be too many, */
+        {{MB, MB, MB}, 3, 2},             /* one of them */
+        {{MB, MB, MB}, 2, 3},             /* or none */
+        {{MB, 0, MB}, 4, 2},              /* what is covered whole takes no room */
+        {{MB, 0, 0}, 4, 3},
+        {{0, MB, 0}, 4, 3},
+        {{MB, MB, 0}, 4, 1},      /* a run is never taken without the newer ones */
+        {{MB, MB, MB}, 9, 1},     /* those of the plan stay */
+        {{100 * MB, 0, 0}, 4, 0}, /* unless they are not worth it */
+    };
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
+        assert_int_equal(firn_plan_runs_left(&p, of[i].flushes, 3, left_in, of[i].left),
+                         of[i].runs);
+    p.inputs_max = 0;
+    assert_int_equal(firn_plan_runs_left(&p, 9, 3, left_in, of[1].left), 3);
+    firn_plan_clear(&p);
+    firn_pb_manifest_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_covered),     cmocka_unit_test(test_expired),
         cmocka_unit_test(test_garbage),     cmocka_unit_test(test_garbage_and_the_rest),
         cmocka_unit_test(test_all_expired), cmocka_unit_test(test_inputs_max),
+        cmocka_unit_test(test_runs_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
