@@ -203,6 +203,7 @@ static void view_read(struct firn_manifest_read *mr)
     r->view_reading = false;
     if (r->state != READER_SERVING)
         return;
+    firn_memory_sweep(&r->memory); /* a paused tail ends no slot, which would do it */
     r->db.view_error.text[0] = '\0';
     if (mr->status == FIRN_CORRUPT || mr->status == FIRN_INVALID) {
         firn_reader__finish(r, true, &mr->err);

@@ -140,6 +140,15 @@ static bool too_many_tombs(struct firn_writer *w)
            FIRN_MEMTABLE_TOMBS_MAX;
 }
 
+/* Dropped ones that only a read held may be free by now: where no write is let in, no slot ends
+ * that would tell. */
+static bool memtables_full(struct firn_writer *w)
+{
+    if (firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES))
+        firn_memory_sweep(&w->memory);
+    return firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES);
+}
+
 /* L0 is long: let in less the longer it is. */
 static bool slowed(struct firn_writer *w, size_t l0, size_t bytes)
 {
@@ -185,7 +194,7 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
         db->busy_why = "as much is unflushed as wal-slots-max or unflushed-bytes-max allow";
         return FIRN_ADMIT_WAIT;
     }
-    if (firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES)) {
+    if (memtables_full(w)) {
         db->busy_why = "memtables fill their share of `memory` until flushes are committed";
         return FIRN_ADMIT_WAIT;
     }

@@ -77,7 +77,8 @@ enum firn_status firn_memory_rotate(struct firn_memory *m) FIRN_MUST_USE;
 /* Everything before the floor is in tables: frozen parts that end at or before it are warm now, and
  * all of them but the newest `warm` are dropped. Only once a view without those is in use. */
 void firn_memory_flushed(struct firn_memory *m, struct firn_place floor, size_t warm);
-/* Let go of dropped tables that nobody reads any more. O(such tables). */
+/* Let go of dropped tables that nobody reads any more. Every slot that ends does it; who waits for
+ * memory without one has to ask. O(dropped tables). */
 void firn_memory_sweep(struct firn_memory *m);
 /* The first slot in memory, warm parts included. */
 static inline struct firn_place firn_memory_first(const struct firn_memory *m)

@@ -262,11 +262,37 @@ static void the_oldest_go_first(void **state)
     close_node(&n);
 }
 
+/* A dropped table fills memory as long as a read holds it. Nobody says when the read ends: who
+ * waits for memory sweeps. */
+static void what_a_read_held_goes_with_a_sweep(void **state)
+{
+    (void)state;
+    static struct node n;
+    open_node(&n, 8);
+    for (size_t i = 0; i < 5; i++)
+        add_slot(&n);
+    struct firn_view *held = take(&n, 0);
+    assert_int_equal(firn_memory_rotate(&n.memory), FIRN_OK);
+    n.budget.part[FIRN_BUDGET_MEMTABLES].share = firn_memory_bytes(&n.memory);
+    assert_true(firn_budget_full(&n.budget, FIRN_BUDGET_MEMTABLES));
+    firn_memory_flushed(&n.memory, (struct firn_place){1, n.next_slot}, 0);
+    assert_int_equal(n.memory.ngone, 1);
+    firn_memory_sweep(&n.memory);
+    assert_int_equal(n.memory.ngone, 1);
+    assert_true(firn_budget_full(&n.budget, FIRN_BUDGET_MEMTABLES));
+    firn_view_unref(held);
+    firn_memory_sweep(&n.memory);
+    assert_int_equal(n.memory.ngone, 0);
+    assert_false(firn_budget_full(&n.budget, FIRN_BUDGET_MEMTABLES));
+    close_node(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_over_warm_parts_show_all_there_is),
         cmocka_unit_test(the_oldest_go_first),
+        cmocka_unit_test(what_a_read_held_goes_with_a_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
