@@ -194,19 +194,20 @@ static void upload_table(const struct firn_table_object *o, uint32_t db)
     assert_int_equal(u.status, FIRN_OK);
 }
 
-/* Three slots of log, and their contents as tables: a range delete of everything first, if `clear`,
+/* Three slots of log, and their contents as tables: a range delete of the first `clear` keys first,
  * then some operations. */
-static void flush_after(bool clear, size_t ops)
+static void flush_after(size_t clear, size_t ops)
 {
     struct firn_memtable *m;
     uint64_t base = wr.seqno;
     uint32_t db = firn_id_short(&firn_manifest_newest(wr.node)->db);
     assert_int_equal(firn_memtable_create(&m), FIRN_OK);
     if (clear) {
-        assert_int_equal(
-            firn_memtable_add_range(m, firn_slice_str("\x10"), firn_slice_str("\x20"), ++wr.seqno),
-            FIRN_OK);
-        memset(wr.model, 0, sizeof wr.model);
+        char buf[32];
+        struct firn_slice end = clear < KEYS ? key_of(buf, clear) : firn_slice_str("\x20");
+        assert_int_equal(firn_memtable_add_range(m, firn_slice_str("\x10"), end, ++wr.seqno),
+                         FIRN_OK);
+        memset(wr.model, 0, clear * sizeof wr.model[0]);
     }
     write_some(m, ops);
     wr.log_time_ms += 500;
@@ -252,7 +253,7 @@ static void flush_after(bool clear, size_t ops)
 
 static void flush(size_t ops)
 {
-    flush_after(false, ops);
+    flush_after(0, ops);
 }
 
 static void read_done(struct firn_manifest_read *r)
@@ -600,7 +601,7 @@ static void test_unread(void **state)
     size_t runs = live_tables(m->pb);
     firn_manifest_unref(m);
     for (size_t i = 0; i < 8; i++)
-        flush_after(i == 0, 100);
+        flush_after(i == 0 ? KEYS : 0, 100);
     firn_fake_run_for(world, 60 * FIRN_SEC);
     assert_true(runs > 1);
     assert_in_range(firn_compactor_stats_of(c.core)->tables_unread, runs / 2, runs);
@@ -626,7 +627,7 @@ static void test_cleared(void **state)
     firn_manifest_unref(m);
     struct firn_compactor_stats before = *firn_compactor_stats_of(c.core);
     for (size_t i = 0; i < 8; i++)
-        flush_after(true, 0);
+        flush_after(KEYS, 0);
     firn_fake_run_for(world, 60 * FIRN_SEC);
     struct firn_compactor_stats after = *firn_compactor_stats_of(c.core);
     m = read_manifest();
@@ -680,6 +681,33 @@ static void test_memory(void **state)
     firn_fake_world_free(world);
 }
 
+/* With the least memory, too, range tombstones that cover most of a run that was too large do not
+ * let it into a job that has as many inputs as may be. */
+static void test_memory_covered(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 20; seed < 26; seed++) {
+        struct comp c;
+        world_open_with(seed, NULL, 1 << 10);
+        for (size_t i = 0; i < 4; i++)
+            flush(400);
+        comp_open_with(&c, true, 24 << 20);
+        assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+        assert_int_equal(c.how, FIRN_COMPACTOR_STOPPED);
+        comp_close(&c);
+        for (size_t i = 0; i < 5; i++)
+            flush_after(KEYS / 5 + draw(KEYS / 2), 3);
+        comp_open_with(&c, true, 24 << 20);
+        assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+        assert_string_equal(c.err.text, "");
+        assert_int_equal(c.how, FIRN_COMPACTOR_STOPPED);
+        check_contents();
+        comp_close(&c);
+        writer_close();
+        firn_fake_world_free(world);
+    }
+}
+
 /* No database: a clear error, and nothing is written but under probe/. */
 static void test_no_database(void **state)
 {
@@ -703,7 +731,7 @@ int main(void)
         cmocka_unit_test(test_fenced), cmocka_unit_test(test_pin),
         cmocka_unit_test(test_stop),   cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_unread), cmocka_unit_test(test_cleared),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory), cmocka_unit_test(test_memory_covered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
