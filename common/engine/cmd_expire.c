@@ -194,9 +194,8 @@ static enum firn_status ttl(struct firn_eval *x, bool seconds, bool absolute)
         return st;
     int64_t answer = st == FIRN_ABSENT ? -2 : -1;
     if (st == FIRN_OK && v.expiry_ms) {
-        answer = (int64_t)(absolute ? v.expiry_ms : v.expiry_ms - firn_engine__now(x));
-        if (seconds)
-            answer = (answer + 500) / 1000;
+        uint64_t ms = absolute ? v.expiry_ms : v.expiry_ms - firn_engine__now(x);
+        answer = (int64_t)(seconds ? (ms + 500) / 1000 : ms); /* ms may be INT64_MAX */
     }
     firn_reply_i64(x->out, answer);
     return FIRN_OK;

@@ -66,6 +66,9 @@ static void expiry(void **state)
     CALL(c, "EXPIRE k -1", ":1\r\n");
     expect_record(0, FIRN_RECORD_DEL, FIRN_EVENT_DEL);
     CALL(c, "EXISTS k", ":0\r\n");
+    CALL(c, "SET k v PXAT 9223372036854775807", "+OK\r\n");
+    CALL(c, "EXPIRETIME k", ":9223372036854776\r\n");
+    CALL(c, "PEXPIRETIME k", ":9223372036854775807\r\n");
     CALL(c, "SET k v PXAT 1", "+OK\r\n"); /* in the past: deleted at once */
     expect_record(0, FIRN_RECORD_DEL, FIRN_EVENT_DEL);
     CALL(c, "SET k v", "+OK\r\n");
