@@ -95,7 +95,13 @@ static enum firn_status run(struct firn_eval *x, const struct request *q)
 {
     const struct firn_ops *ops = q->held ? &q->then : &q->otherwise;
     struct firn_tx tx = {
-        .x = x, .cmd = ops->cmd, .n = ops->n, .mark = x->out->buf.len, .strict = true};
+        .x = x,
+        .cmd = ops->cmd,
+        .n = ops->n,
+        .mark = x->out->buf.len,
+        .strict = true,
+        .touched = true, /* with no operations too: its token names the state it saw */
+    };
     uint8_t kept[FIRN_DEDUP_MAX];
     firn_reply_array(x->out, ops->n);
     enum firn_status st = firn_engine__tx_pass(&tx);
@@ -105,7 +111,6 @@ static enum firn_status run(struct firn_eval *x, const struct request *q)
         st = firn_engine__request_keep(
             x, &q->id, q->held,
             firn_slice_of(x->out->buf.data + tx.mark, x->out->buf.len - tx.mark), kept);
-    tx.touched |= q->conditional;
     if (st == FIRN_OK)
         st = firn_engine__tx_commit(&tx);
     if (st == FIRN_OK)

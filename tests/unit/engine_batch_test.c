@@ -100,6 +100,17 @@ static void answer_waits_for_its_slot(void **state)
     EXPECT(d, "+OK\r\n");
 }
 
+static void none_at_all_waits_for_what_its_token_names(void **state)
+{
+    (void)state;
+    MANUAL(&f);
+    CALL(d, "SET a 1", "");
+    CALL(c, "KV.BATCH 0", "");
+    fixture_commit(&f);
+    expect_token_(c, "*2\r\n", "*0\r\n", __LINE__);
+    EXPECT(d, "+OK\r\n");
+}
+
 static void failure_aborts_the_whole(void **state)
 {
     (void)state;
@@ -352,11 +363,17 @@ int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, begin, end)
     const struct CMUnitTest tests[] = {
-        TEST(batch_is_one_group),          TEST(answer_waits_for_its_slot),
-        TEST(failure_aborts_the_whole),    TEST(malformed_ones_are_refused),
-        TEST(transactions_choose),         TEST(same_id_is_committed_once),
-        TEST(aborts_and_noops_keep_no_id), TEST(retry_waits_for_the_first),
-        TEST(long_results_are_not_kept),   TEST(damaged_record_is_an_error),
+        TEST(batch_is_one_group),
+        TEST(answer_waits_for_its_slot),
+        TEST(failure_aborts_the_whole),
+        TEST(malformed_ones_are_refused),
+        TEST(transactions_choose),
+        TEST(same_id_is_committed_once),
+        TEST(aborts_and_noops_keep_no_id),
+        TEST(retry_waits_for_the_first),
+        TEST(long_results_are_not_kept),
+        TEST(damaged_record_is_an_error),
+        TEST(none_at_all_waits_for_what_its_token_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
