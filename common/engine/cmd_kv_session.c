@@ -184,6 +184,8 @@ enum firn_status firn_engine__cmd_kv_explain(struct firn_eval *x)
     sub.out = &inner;
     x->s->read.explain = true;
     enum firn_status st = firn_engine__run(&sub);
+    x->gated = sub.gated; /* the explanation waits for what the read would have waited for */
+    x->gate = sub.gate;
     if (st == FIRN_OK)
         reply_explanation(x, &inner);
     else if (st == FIRN_INVALID)

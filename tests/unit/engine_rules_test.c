@@ -429,6 +429,22 @@ static void manifest_setting_is_committed(void **state)
     fixture_stop(&f);
 }
 
+static void explanation_waits_as_the_read(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    MANUAL(&f);
+    struct client *c = fixture_connect(&f);
+    CALL(c, "KV.ACK APPLIED", "+OK\r\n");
+    CALL(c, "SET k v", "+OK\r\n");
+    CALL(c, "KV.ACK DURABLE", "+OK\r\n");
+    CALL(c, "KV.EXPLAIN GET k", ""); /* it follows the connection's own write */
+    fixture_commit(&f);
+    EXPECT_START(c, "*22\r\n$5\r\ntrips\r\n:0\r\n");
+    fixture_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +453,7 @@ int main(void)
         cmocka_unit_test(read_waits_for_own_writes),
         cmocka_unit_test(reads_follow_own_writes),
         cmocka_unit_test(what_a_following_read_saw_is_durable),
+        cmocka_unit_test(explanation_waits_as_the_read),
         cmocka_unit_test(a_following_read_of_a_fenced_writer_is_unknown),
         cmocka_unit_test(write_not_durable_in_time_is_unknown),
         cmocka_unit_test(noop_waits_for_the_open_batch),
