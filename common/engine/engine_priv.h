@@ -374,7 +374,8 @@ static inline bool firn_engine__range_is_open(const struct firn_session *s)
 }
 enum firn_status firn_engine__range_open(struct firn_eval *x,
                                          const struct firn_range_bounds *b) FIRN_MUST_USE;
-/* The next live entry; its key is internal. OK, ABSENT, AGAIN, CORRUPT, LIMIT. */
+/* The next live entry; its key is internal. OK, ABSENT, AGAIN, CORRUPT, LIMIT; INVALID, answered:
+ * too many for a transaction. */
 enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out) FIRN_MUST_USE;
 void firn_engine__range_close(struct firn_session *s);
 /* The walk under way has become long, or lost a table twice: have the view it goes on with kept by

@@ -99,7 +99,11 @@ enum firn_status firn_engine__range_lost(struct firn_eval *x)
 enum firn_status firn_engine__range_next(struct firn_eval *x, struct firn_entry *out)
 {
     struct firn_range *r = &x->s->range;
-    if (++r->steps > STEPS_PER_TURN && !x->tx) {
+    if (x->tx) { /* it cannot give its turn away */
+        enum firn_status st = firn_engine__tx_step(x);
+        if (st != FIRN_OK)
+            return st;
+    } else if (++r->steps > STEPS_PER_TURN) {
         r->steps = 0;
         x->s->pin_wanted = needs_pin(x);
         struct firn_wait w = {.kind = FIRN_WAIT_TURN};

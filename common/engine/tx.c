@@ -42,6 +42,17 @@ enum firn_status firn_engine__tx_add(struct firn_eval *x, const struct firn_reco
     return firn_engine__group_add(g, &mine);
 }
 
+enum firn_status firn_engine__tx_step(struct firn_eval *x)
+{
+    if (++x->tx->steps <= FIRN_TX_STEPS_MAX)
+        return FIRN_OK;
+    firn_reply_error(x->out,
+                     "ERR the transaction would have to walk over more than %d keys in one step; "
+                     "nothing was applied",
+                     FIRN_TX_STEPS_MAX);
+    return refuse(x);
+}
+
 /* ---- what was written so far, as a view */
 
 static enum firn_status show_record(struct firn_memtable *m, const struct firn_record *r,

@@ -13,6 +13,9 @@
 #define FIRN_TX_RANGES_MAX 1024 /* range deletes in one transaction */
 /* What the commands of one transaction may have to fetch, all of it pinned until they are done. */
 #define FIRN_TX_COLD_BYTES_MAX ((uint64_t)64 << 20)
+/* Entries that the walks of one pass may look at: all in one turn of the loop, in which no
+ * heartbeat is sent. */
+#define FIRN_TX_STEPS_MAX 4000000
 
 struct firn_tx_cmd {
     struct firn_command_entry *entry;
@@ -38,6 +41,7 @@ struct firn_tx {
 
     /* private */
     bool running;              /* the effects run now: nothing may wait */
+    unsigned steps;            /* of all walks of the pass */
     struct firn_memtable *mem; /* the first `shown` records of the group, and a view with them */
     struct firn_view *view;
     size_t shown;
@@ -67,6 +71,8 @@ void firn_engine__tx_clear(struct firn_tx *tx);
  * is none of x's arguments. INVALID, answered: too much for one group. LIMIT: memory. */
 enum firn_status firn_engine__tx_add(struct firn_eval *x, const struct firn_record *r,
                                      bool copy) FIRN_MUST_USE;
+/* A walk of x, which is in a transaction, looks at one more entry. INVALID, answered: too many. */
+enum firn_status firn_engine__tx_step(struct firn_eval *x) FIRN_MUST_USE;
 /* Let x->view show what the commands before x wrote. Nothing to do outside of a transaction.
  * LIMIT: memory. */
 enum firn_status firn_engine__tx_show(struct firn_eval *x) FIRN_MUST_USE;

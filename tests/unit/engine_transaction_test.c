@@ -130,6 +130,28 @@ static void too_large_is_refused_whole(void **state)
     assert_int_equal(f.applies, 0);
 }
 
+/* 2,001 walks over 2,000 keys: more than one turn of the loop may take. */
+static void long_walks_are_refused_whole(void **state)
+{
+    (void)state;
+    char line[64];
+    for (int i = 0; i < 2000; i++) {
+        (void)snprintf(line, sizeof line, "SET key:%d v", i);
+        CALL(d, line, "+OK\r\n");
+    }
+    unsigned applies = f.applies;
+    queue(c, "SET a 1", "KV.COUNT '' ''", NULL);
+    for (int i = 0; i < 2000; i++)
+        CALL(c, "KV.COUNT '' ''", "+QUEUED\r\n");
+    CALL(c, "EXEC",
+         "-ERR the transaction would have to walk over more than 4000000 keys in one step; "
+         "nothing was applied\r\n");
+    assert_int_equal(f.applies, applies);
+    CALL(c, "EXISTS a", ":0\r\n");
+    queue(c, "SET a 1", "KV.COUNT '' ''", NULL);
+    CALL(c, "EXEC", "*2\r\n+OK\r\n:2001\r\n");
+}
+
 static void connection_commands_run_in_their_place(void **state)
 {
     (void)state;
@@ -422,6 +444,7 @@ int main(void)
         TEST(sees_its_own_writes),
         TEST(failed_command_leaves_nothing),
         TEST(too_large_is_refused_whole),
+        TEST(long_walks_are_refused_whole),
         TEST(connection_commands_run_in_their_place),
         TEST(reads_alone_are_a_read_without_age),
         TEST(busy_writer_takes_reads_only),
