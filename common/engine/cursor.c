@@ -55,11 +55,26 @@ enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, str
     return FIRN_OK;
 }
 
-const struct firn_cursor *firn_engine__cursor_find(struct firn_cursors *c, uint64_t id)
+static struct firn_cursor *lookup(const struct firn_cursors *c, uint64_t id)
 {
     struct firn_cursor *cur = c->bucket[id % FIRN_CURSOR_BUCKETS];
     while (cur && cur->id != id)
         cur = cur->next;
+    return cur;
+}
+
+void firn_engine__cursors_drop(struct firn_cursors *c, uint64_t from)
+{
+    for (uint64_t id = from; id < c->next_id; id++) {
+        struct firn_cursor *cur = lookup(c, id);
+        if (cur)
+            cursor_drop(c, cur);
+    }
+}
+
+const struct firn_cursor *firn_engine__cursor_find(struct firn_cursors *c, uint64_t id)
+{
+    struct firn_cursor *cur = lookup(c, id);
     if (cur) {
         firn_list_remove(&cur->lru);
         firn_list_push(&c->lru, &cur->lru);

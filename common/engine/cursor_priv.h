@@ -39,6 +39,8 @@ void firn_engine__cursors_clear(struct firn_cursors *c);
  * LIMIT: memory. */
 enum firn_status firn_engine__cursor_new(struct firn_cursors *c, uint8_t db, struct firn_slice key,
                                          uint64_t bytes_max, uint64_t *id) FIRN_MUST_USE;
+/* Forget the ids from `from` on: nobody was told them. */
+void firn_engine__cursors_drop(struct firn_cursors *c, uint64_t from);
 /* The position of an id, now the most recently used; NULL when it is unknown. Borrowed until the
  * next call of this file. */
 const struct firn_cursor *firn_engine__cursor_find(struct firn_cursors *c, uint64_t id);

@@ -224,6 +224,7 @@ enum firn_status firn_engine__tx_pass(struct firn_tx *tx)
         firn_view_ref(x->view);
         x->held = x->view;
     }
+    tx->first_cursor = x->e->cursors.next_id;
     x->s->read.keep = true; /* every block that was fetched stays: each pass gets further */
     for (; i < tx->n && st == FIRN_OK; i++) {
         struct firn_tx_cmd *c = &tx->cmd[i];
@@ -266,6 +267,7 @@ enum firn_status firn_engine__tx_commit(struct firn_tx *tx)
     } else if (tx->touched && x->db->writable) {
         st = firn_engine__noop(x);
     }
+    tx->committed = st == FIRN_OK;
     return st == FIRN_INVALID ? only_error(tx, at) : st;
 }
 
@@ -327,6 +329,11 @@ void firn_engine__tx_effects(struct firn_tx *tx)
 
 void firn_engine__tx_clear(struct firn_tx *tx)
 {
+    struct firn_engine *e = tx->x->e;
+    if (!tx->committed && tx->first_cursor < e->cursors.next_id) {
+        firn_engine__cursors_drop(&e->cursors, tx->first_cursor);
+        firn_engine__remembered(e);
+    }
     tx->x->s->read.keep = false;
     firn_view_unref(tx->view);
     firn_memtable_unref(tx->mem);

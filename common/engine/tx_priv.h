@@ -40,8 +40,10 @@ struct firn_tx {
     bool whole;       /* INVALID: the error is about all of them, not about one */
 
     /* private */
-    bool running;              /* the effects run now: nothing may wait */
-    unsigned steps;            /* of all walks of the pass */
+    bool running;          /* the effects run now: nothing may wait */
+    unsigned steps;        /* of all walks of the pass */
+    uint64_t first_cursor; /* ids that the pass gave begin here; kept only if it is committed */
+    bool committed;
     struct firn_memtable *mem; /* the first `shown` records of the group, and a view with them */
     struct firn_view *view;
     size_t shown;
@@ -64,7 +66,7 @@ bool firn_engine__touches_data(const struct firn_command_entry *e);
 bool firn_engine__tx_cut(struct firn_reply *out, size_t mark, struct firn_buf *to);
 /* Note what tx->cmd[from …] will find missing, ns being the database selected there. */
 void firn_engine__tx_note_misses(struct firn_tx *tx, size_t from, uint8_t ns);
-/* The holder is done with it. */
+/* The holder is done with it, after every pass: what one that was not committed left is dropped. */
 void firn_engine__tx_clear(struct firn_tx *tx);
 
 /* For the commands inside. Add a record to the group; the value is copied if `copy` says so and it

@@ -1,5 +1,6 @@
 /* Commands whose data lies in tables in the store: parks, fetches ahead, objects that are gone. */
 #include "engine_fixture.h"
+#include "obs/budget.h"
 #include "unit/lsm_view_fixture.h"
 
 #define KEYS 400
@@ -108,6 +109,39 @@ static void pipelines_are_fetched_ahead(void **state)
         replies += c->got.data[i] == '$';
     assert_int_equal(replies, 60);
     c->got.len = 0;
+}
+
+/* A pass that is thrown away gave cursors that nobody is told: only the last one's stay. */
+static void passes_leave_no_cursors(void **state)
+{
+    (void)state;
+    struct firn_budget budget;
+    firn_budget_init(&budget, (uint64_t)1 << 30);
+    budget.part[FIRN_BUDGET_REMEMBERED].share = 1 << 20;
+    const uint64_t *used = &budget.part[FIRN_BUDGET_REMEMBERED].used;
+    f.db.budget = &budget;
+    client_send(c, "SCAN 0 COUNT 1");
+    firn_fake_run_for(v.w, 5 * LATENCY);
+    c->got.len = 0;
+    uint64_t one = *used;
+    assert_true(one > 0);
+    CALL(c, "MULTI", "+OK\r\n");
+    CALL(c, "SCAN 0 COUNT 1", "+QUEUED\r\n"); /* of what is resident */
+    CALL(c, "GET key:0390", "+QUEUED\r\n");
+    CALL(c, "EXEC", "");
+    assert_int_equal(*used, one);
+    firn_fake_run_for(v.w, 5 * LATENCY);
+    EXPECT_START(c, "*2\r\n*2\r\n$");
+    assert_int_equal(*used, 2 * one);
+    f.settings.batch_bytes_max = 100;
+    CALL(c, "MULTI", "+OK\r\n");
+    CALL(c, "SCAN 0 COUNT 1", "+QUEUED\r\n");
+    CALL(c, "MSET key:0001 0123456789012345678901234567890123456789 key:0002 2 key:0003 3",
+         "+QUEUED\r\n");
+    client_send(c, "EXEC");
+    EXPECT_START(c, "-ERR ");
+    assert_int_equal(*used, 2 * one);
+    f.db.budget = NULL;
 }
 
 static void parked_write_is_evaluated_anew(void **state)
@@ -297,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(cold_read_parks_and_takes_two_trips),
         TEST(pipelines_are_fetched_ahead),
+        TEST(passes_leave_no_cursors),
         TEST(parked_write_is_evaluated_anew),
         TEST(walks_go_on_over_parks),
         TEST(transactions_are_evaluated_anew_as_a_whole),
