@@ -64,6 +64,24 @@ void firn_engine__enqueue(struct firn_session *s, size_t argc, const struct firn
     firn_engine__account(s);
 }
 
+/* Reword the error that lies in the reply buffer; where memory was too short for one, there is
+ * none. */
+static void say_aborted(struct firn_conn *c)
+{
+    struct firn_reply *out = firn_conn_out(c);
+    size_t mark = firn_conn_mark(c);
+    char why[256];
+    if (out->failed)
+        return;
+    struct firn_slice text = firn_slice_of(out->buf.data + mark + 1, out->buf.len - mark - 3);
+    if (firn_slice_starts(text, firn_slice_str("ERR ")))
+        text = firn_slice_of(text.data + 4, text.len - 4);
+    size_t len = text.len < sizeof why ? text.len : sizeof why;
+    memcpy(why, text.data, len);
+    out->buf.len = mark;
+    firn_reply_error(out, "EXECABORT Transaction discarded because of: %.*s", (int)len, why);
+}
+
 void firn_engine__rejected(void *engine, struct firn_conn *c, const struct firn_command_entry *e)
 {
     (void)engine;
@@ -74,16 +92,7 @@ void firn_engine__rejected(void *engine, struct firn_conn *c, const struct firn_
     if (!e || !is_handler(e->cmd, firn_engine__cmd_exec))
         return;
     /* As Redis: an EXEC that is refused ends the transaction, and says that. */
-    struct firn_reply *out = firn_conn_out(c);
-    size_t mark = firn_conn_mark(c);
-    char why[256];
-    struct firn_slice text = firn_slice_of(out->buf.data + mark + 1, out->buf.len - mark - 3);
-    if (firn_slice_starts(text, firn_slice_str("ERR ")))
-        text = firn_slice_of(text.data + 4, text.len - 4);
-    size_t len = text.len < sizeof why ? text.len : sizeof why;
-    memcpy(why, text.data, len);
-    out->buf.len = mark;
-    firn_reply_error(out, "EXECABORT Transaction discarded because of: %.*s", (int)len, why);
+    say_aborted(c);
     firn_engine__transaction_end(s);
 }
 
