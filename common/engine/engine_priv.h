@@ -124,6 +124,7 @@ struct firn_session {
     bool pin_wanted;              /* the walk under way has become long */
     uint64_t at_snapshot;         /* it reads at this snapshot; 0 = none */
     uint64_t behind_gate;         /* the newest gate when that began: firn_engine__caught_up */
+    bool listens_soon;            /* … which has the log kept for it: firn_engine__feed_soon */
     uint64_t draw;                /* RANDOMKEY's random number; 0 = not drawn */
     struct firn_setting_commit *commit;
     size_t commits_done; /* manifest settings of this CONFIG SET that are committed */
@@ -177,6 +178,7 @@ struct firn_engine {
     struct firn_handler handler;
     struct firn_list sessions;
     struct firn_list feed;     /* struct firn_feed_listener */
+    size_t listens_soon;       /* sessions whose command will listen when it is answered */
     struct firn_list waiting;  /* struct firn_wait, in the order they were parked */
     struct firn_list turning;  /* struct firn_wait of kind TURN */
     struct firn_list monitors; /* struct firn_session.monitor */
@@ -310,7 +312,7 @@ enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn
 enum firn_status firn_engine__read_ready(struct firn_eval *x) FIRN_MUST_USE;
 /* For commands that begin to listen to the log: OK when a probe begun after the command came was
  * believed and, on the writer, every slot begun before it came is durable, so that none of those
- * will be fed. */
+ * will be fed. Slots closed meanwhile are kept: those that become durable after OK are fed. */
 enum firn_status firn_engine__caught_up(struct firn_eval *x) FIRN_MUST_USE;
 /* OK when a manifest that was asked for after the command came has been taken: its view, and the
  * settings kept in it. */

@@ -9,6 +9,7 @@
 #include "format/record.h"
 
 struct firn_engine;
+struct firn_session;
 
 /* Embedded in its owner; zeroed (with the link initialised) it listens to nothing. */
 struct firn_feed_listener {
@@ -25,6 +26,12 @@ struct firn_feed_listener {
 /* Listen from the next slot on that is told: on the writer the first that is closed from now on, on
  * a reader the next it applies. Harmless when it listens already. O(1). */
 void firn_engine__feed_add(struct firn_engine *e, struct firn_feed_listener *l);
+/* The command under way of this session will add a listener when it is answered: until
+ * firn_engine__feed_soon_over the role keeps the slots that are closed from now on, and a reader
+ * polls, as if somebody listened. Harmless when said before. O(1). */
+void firn_engine__feed_soon(struct firn_session *s);
+/* The command is done, whatever came of it; harmless without the above. O(1). */
+void firn_engine__feed_soon_over(struct firn_session *s);
 /* Listen no more; harmless when it does not. O(1). */
 void firn_engine__feed_remove(struct firn_feed_listener *l);
 

@@ -47,9 +47,10 @@ enum firn_status firn_engine__caught_up(struct firn_eval *x)
 {
     struct firn_db *db = x->db;
     struct firn_session *s = x->s;
-    if (!s->ticket) {
+    if (!s->listens_soon) {
         s->ticket = db->vt->probe(db);
         s->behind_gate = db->last_gate;
+        firn_engine__feed_soon(s);
     }
     struct firn_wait w = {
         .ticket = s->ticket,

@@ -50,6 +50,7 @@ void firn_engine__session_done(struct firn_session *s)
     s->busy_ns = 0;
     s->reload_ticket = 0;
     s->ticket = s->behind_gate = 0;
+    firn_engine__feed_soon_over(s);
     s->at_snapshot = 0;
     if (s->changes) {
         firn_engine__changes_free(s->changes);

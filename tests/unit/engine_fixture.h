@@ -32,6 +32,15 @@ struct client {
     bool stuck; /* it takes nothing off its socket */
 };
 
+#define FIXTURE_FLIGHT 4
+
+struct fixture_slot {
+    struct firn_batch_header header;
+    struct firn_buf raw;
+    uint64_t last_seqno;
+    bool kept;
+};
+
 struct fixture {
     struct firn_fake_world *world;
     struct firn_env env;
@@ -55,6 +64,8 @@ struct fixture {
     uint32_t open_count;
     uint64_t open_seqno;
     unsigned feed_wanted;
+    struct fixture_slot flight[FIXTURE_FLIGHT]; /* closed slots that are not durable */
+    size_t nflight;
     uint64_t tickets, probe_start_ns;
     unsigned probes, hints, reloads, applies;
     struct firn_record last[8]; /* kinds and events of the last group; slices are not kept */
@@ -93,21 +104,54 @@ static inline void fixture_feed(struct fixture *f, const struct firn_record *rec
 }
 
 /* The open batch is durable: what a commit of it means for the role's state. */
+/* The open slot is closed and on its way. As in log/append.c, whether its records are kept is
+ * settled now. */
+static inline void fixture_close(struct fixture *f)
+{
+    assert_true(f->db.open_gate && f->nflight < FIXTURE_FLIGHT);
+    f->flight[f->nflight++] = (struct fixture_slot){
+        .header = {.place = {EPOCH, f->open_slot},
+                   .first_seqno = f->open_seqno,
+                   .count = f->open_count},
+        .raw = f->open,
+        .last_seqno = f->db.applied_seqno,
+        .kept = firn_engine_listens(f->engine),
+    };
+    firn_buf_init(&f->open, 1u << 30);
+    f->open_count = 0;
+    f->db.open_gate = 0;
+    f->open_slot++;
+}
+
+/* The oldest slot on its way becomes durable. */
+static inline void fixture_land(struct fixture *f)
+{
+    assert_true(f->nflight > 0);
+    struct fixture_slot s = f->flight[0];
+    f->nflight--;
+    memmove(f->flight, f->flight + 1, f->nflight * sizeof *f->flight);
+    if (s.kept)
+        firn_engine_feed(f->engine, &s.header, firn_buf_slice(&s.raw));
+    s.raw.len = 0;
+    if (f->open.cap == 0)
+        f->open = s.raw; /* to be used again */
+    else
+        firn_buf_clear(&s.raw);
+    f->db.durable_gate = s.header.place.slot + 1;
+    f->db.durable_place.slot = s.header.place.slot + 1;
+    f->db.durable_seqno = s.last_seqno;
+    f->db.fresh_ns = firn_boot_ns(&f->env);
+    firn_engine_advance(f->engine);
+}
+
 static inline void fixture_commit(struct fixture *f)
 {
-    if (f->db.open_gate) {
-        struct firn_batch_header h = {
-            .place = {EPOCH, f->open_slot}, .first_seqno = f->open_seqno, .count = f->open_count};
-        firn_engine_feed(f->engine, &h, firn_buf_slice(&f->open));
-        f->open.len = f->open_count = 0;
-        f->db.durable_gate = f->db.open_gate;
-        f->db.open_gate = 0;
-        f->open_slot++;
-        f->db.durable_place.slot = f->open_slot;
-        f->db.durable_seqno = f->db.applied_seqno;
-        f->db.fresh_ns = firn_boot_ns(&f->env);
-    }
-    firn_engine_advance(f->engine);
+    if (f->db.open_gate)
+        fixture_close(f);
+    if (!f->nflight)
+        firn_engine_advance(f->engine);
+    while (f->nflight)
+        fixture_land(f);
 }
 
 static void fixture_commit_deferred(void *arg)
@@ -324,6 +368,8 @@ static inline void fixture_serve(struct fixture *f, const struct firn_env *env,
 static inline void fixture_unserve(struct fixture *f)
 {
     firn_engine_free(f->engine);
+    while (f->nflight)
+        firn_buf_clear(&f->flight[--f->nflight].raw);
     firn_buf_clear(&f->open);
     firn_settings_deinit(&f->settings);
     for (size_t i = 0; i < f->nclients; i++)

@@ -181,6 +181,47 @@ static void subscribe_waits_for_what_was_before(void **state)
     fixture_stop(&f);
 }
 
+/* The first to listen waits for slots on their way: those closed meanwhile land after it was
+ * answered, and are for it. */
+static void first_listener_gets_what_closed_while_it_waited(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    struct client *c = fixture_connect(&f), *t = fixture_connect(&f), *p = fixture_connect(&f);
+    client_send(t, "HELLO 3");
+    EXPECT_START(t, "%7");
+    MANUAL(&f);
+    CALL(p, "KV.ACK APPLIED", "+OK\r\n");
+    CALL(p, "PUBLISH a 0", ":0\r\n");
+    fixture_close(&f);
+    CALL(c, "SUBSCRIBE a", "");
+    CALL(t, "CLIENT TRACKING ON", "");
+    CALL(p, "PUBLISH a 1", ":0\r\n");
+    CALL(p, "SET k v", "+OK\r\n");
+    fixture_close(&f);
+    fixture_land(&f);
+    fixture_probe_end(&f);
+    EXPECT(c, SUBSCRIBED);
+    EXPECT(t, "+OK\r\n");
+    CALL(t, "GET k", "_\r\n"); /* as it was before the slot on its way */
+    fixture_land(&f);
+    EXPECT(c, MESSAGE("1"));
+    EXPECT(t, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n");
+    /* Who gives up leaves nothing behind. */
+    struct client *g = fixture_connect(&f);
+    client_hang_up(c);
+    client_hang_up(t);
+    firn_fake_run_for(f.world, 1000);
+    assert_false(firn_engine_listens(f.engine));
+    CALL(g, "SUBSCRIBE a", "");
+    assert_true(firn_engine_listens(f.engine));
+    client_hang_up(g);
+    firn_fake_run_for(f.world, 1000);
+    assert_false(firn_engine_listens(f.engine));
+    fixture_stop(&f);
+}
+
 static void reader_subscribes_after_a_probe(void **state)
 {
     (void)state;
@@ -193,7 +234,8 @@ static void reader_subscribes_after_a_probe(void **state)
                             .key = firn_slice_str("a"),
                             .value = firn_slice_str("1")};
     CALL(c, "SUBSCRIBE a", "");
-    assert_false(firn_engine_listens(f.engine));
+    assert_true(firn_engine_listens(f.engine)); /* slots are kept, a reader polls */
+    assert_int_equal(f.feed_wanted, 1);
     fixture_feed(&f, &m, 1); /* met on the way */
     NOTHING(c);
     fixture_probe_end(&f);
@@ -403,6 +445,7 @@ int main(void)
         cmocka_unit_test(pubsub_tells_of_this_node),
         cmocka_unit_test(message_comes_when_durable),
         cmocka_unit_test(subscribe_waits_for_what_was_before),
+        cmocka_unit_test(first_listener_gets_what_closed_while_it_waited),
         cmocka_unit_test(reader_subscribes_after_a_probe),
         cmocka_unit_test(messages_keep_their_place),
         cmocka_unit_test(skipped_slots_end_subscribers),
