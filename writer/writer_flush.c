@@ -334,14 +334,25 @@ static void retry_due(void *arg)
 
 /* --- freezing */
 
+/* No record has been applied to the next slot yet: what the expirer has dealt with lies before. But
+ * one may be about to be: a slot is closed to make room for a group, or behind one that the expirer
+ * has not been told of yet. What expires in that is not dealt with. O(records of the group). */
+static uint64_t expired_to(const struct firn_writer *w)
+{
+    uint64_t t = w->engine ? firn_engine_expired_to(w->engine) : 0;
+    for (size_t i = 0; t && i < w->napplying; i++) {
+        const struct firn_record *r = &w->applying[i];
+        if (r->kind == FIRN_RECORD_PUT && r->expiry_ms && r->expiry_ms < t)
+            t = r->expiry_ms;
+    }
+    return t;
+}
+
 static void freeze(struct firn_writer *w)
 {
     struct firn_err err = {0};
     w->rotate_wanted = false;
-    /* No record has been applied to the next slot yet: what the expirer has dealt with lies before.
-     */
-    if (w->engine)
-        firn_memory_active(&w->memory)->expired_to_ms = firn_engine_expired_to(w->engine);
+    firn_memory_active(&w->memory)->expired_to_ms = expired_to(w);
     enum firn_status s = firn_memory_rotate(&w->memory);
     if (s == FIRN_LIMIT) {
         /* Memory is short, or flushes lag: try again. The bounds hold writes back meanwhile. */

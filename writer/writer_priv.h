@@ -143,6 +143,9 @@ struct firn_writer {
     uint64_t slow_window_ns;
     uint64_t slow_bytes;
 
+    const struct firn_record *applying; /* the group that firn_writer__apply is about */
+    size_t napplying;                   /* 0 = none */
+
     struct writer_probe probe;
     struct writer_standby standby;
     struct writer_beat beat;

@@ -224,10 +224,10 @@ static void before_range(struct firn_writer *w)
     firn_memory_horizon(&w->memory, low, high);
 }
 
-enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,
-                                    uint64_t *slot, uint64_t *seqno)
+static enum firn_status apply(struct firn_writer *w, const struct firn_record *rec, size_t n,
+                              uint64_t *slot, uint64_t *seqno)
 {
-    struct firn_writer *w = db->role;
+    struct firn_db *db = &w->db;
     uint64_t at, first;
     enum firn_status s = firn_append_add(w->append, rec, n, &at, &first);
     if (s != FIRN_OK)
@@ -253,4 +253,16 @@ enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record
         firn_append_close_now(w->append); /* the memtable freezes when the slot closes */
     firn_writer__idle_touch(w);
     return FIRN_OK;
+}
+
+enum firn_status firn_writer__apply(struct firn_db *db, const struct firn_record *rec, size_t n,
+                                    uint64_t *slot, uint64_t *seqno)
+{
+    struct firn_writer *w = db->role;
+    w->applying = rec;
+    w->napplying = n;
+    enum firn_status s = apply(w, rec, n, slot, seqno);
+    w->napplying = 0;
+    w->applying = NULL;
+    return s;
 }

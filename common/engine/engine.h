@@ -53,7 +53,8 @@ void firn_engine_feed_gap(struct firn_engine *e);
 void firn_engine_expire(struct firn_engine *e, bool on, uint64_t from_ms);
 /* Before this time everything that expired has been dealt with in records applied so far, and
  * nothing that expires before it will be written; 0 while the above is off. For a flush of what has
- * been applied. O(512). */
+ * been applied. Inside db->vt->apply an EXPIRED being applied counts as not dealt with, while the
+ * expiries of the PUTs being applied are for the role to count. O(512). */
 uint64_t firn_engine_expired_to(struct firn_engine *e);
 /* The settings were changed from outside (SIGHUP): hand on what the server keeps for itself. LIMIT.
  */

@@ -153,19 +153,19 @@ static bool expire_due(struct firn_engine *e, uint64_t now)
 {
     struct firn_expirer *x = &e->expirer;
     enum outcome o = DEALT;
-    for (unsigned n = 0; n < FIRN_EXPIRER_TURN && !x->fetching && o <= MISSING; n++) {
+    for (unsigned n = 0; n < FIRN_EXPIRER_TURN && !x->fetching; n++) {
         struct firn_heap_node *node = firn_heap_min(&x->near);
         if (!node || node->key > now)
             break;
         struct firn_due *d = firn_engine__due(node);
+        o = expire(e, d); /* it stays where firn_engine_expired_to counts it until it is logged */
+        if (o > MISSING)
+            break;
         firn_heap_remove(&x->near, node);
-        o = expire(e, d);
         if (o == DEALT)
             firn_engine__expirer_drop(x, d);
-        else if (o == MISSING)
-            x->stuck[x->nstuck++] = d;
         else
-            put_back(e, d);
+            x->stuck[x->nstuck++] = d;
     }
     if (o == OVER) {
         firn_engine__expirer_stop(e);

@@ -64,6 +64,7 @@ struct fixture {
     uint32_t open_count;
     uint64_t open_seqno;
     unsigned feed_wanted;
+    uint64_t expired_to_ms;                     /* as it was inside the last apply */
     struct fixture_slot flight[FIXTURE_FLIGHT]; /* closed slots that are not durable */
     size_t nflight;
     uint64_t tickets, probe_start_ns;
@@ -205,6 +206,7 @@ static enum firn_status fixture_apply(struct firn_db *db, const struct firn_reco
 {
     struct fixture *f = fixture_of(db);
     f->applies++;
+    f->expired_to_ms = firn_engine_expired_to(f->engine);
     f->nlast = 0;
     if (f->open_count == 0)
         f->open_seqno = f->db.applied_seqno + 1;
