@@ -74,7 +74,7 @@ static void shut(void *arg)
 
 static void drained(void *arg);
 
-static void fence_again(void *arg)
+static void tell_clients(void *arg)
 {
     struct firn_writer *w = arg;
     firn_engine_fence(w->engine);
@@ -96,9 +96,9 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
         firn_defer(w->db.env, &w->shut_defer); /* we may be inside a callback of what goes */
         return;
     }
-    /* Clients hear first: what was in flight is of unknown outcome. Told once more at the end of
-     * the turn, for a command that is being evaluated has not got its gate yet. */
-    firn_engine_fence(w->engine);
+    /* Clients hear first: what was in flight is of unknown outcome. At the end of the turn, for a
+     * command may be under evaluation (a write that found no memory): it has not got its gate yet,
+     * and its reply is being made where those of others would be rewritten. */
     firn_defer(w->db.env, &w->fence_defer);
     if (was != WRITER_DRAINING)
         firn_engine_drain(w->engine, firn_boot_ns(w->db.env) + FENCED_DRAIN_NS, drained, w);
@@ -570,7 +570,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->end_defer.arg = w;
     w->shut_defer.fn = shut;
     w->shut_defer.arg = w;
-    w->fence_defer.fn = fence_again;
+    w->fence_defer.fn = tell_clients;
     w->fence_defer.arg = w;
     w->idle_wait.fn = tell_end;
     w->idle_wait.arg = w;
