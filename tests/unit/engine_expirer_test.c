@@ -12,6 +12,9 @@ static void entry_counts_until_it_is_logged(void **state)
     firn_fake_run_for(f.world, 10 * FIRN_MS);
     CALL(c, "SET k v PX 50", "+OK\r\n");
     uint64_t due = f.last[0].expiry_ms;
+    f.admit = FIRN_ADMIT_WAIT; /* it is late */
+    firn_fake_run_for(f.world, 200 * FIRN_MS);
+    f.admit = FIRN_ADMIT_OK;
     firn_fake_run_for(f.world, 200 * FIRN_MS);
     assert_int_equal(f.last[0].kind, FIRN_RECORD_EXPIRED);
     assert_int_equal(f.expired_to_ms, due);
