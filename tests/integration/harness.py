@@ -2,6 +2,7 @@
 
 Only the standard library. Every process is ended by the object that started it; every port is a free one."""
 import os
+import random
 import re
 import shutil
 import signal
@@ -20,10 +21,24 @@ def skip(why):
     sys.exit(SKIPPED)
 
 
+PORTS = range(10000, 20000)  # below those that the system gives to outgoing connections
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, never given twice: a node may open it much later (a standby when it serves)."""
+    while True:
+        port = random.choice(PORTS)
+        if port in given_ports:
+            continue
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        given_ports.add(port)
+        return port
 
 
 def wait_for(what, condition, seconds=30.0):
