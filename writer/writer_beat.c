@@ -32,13 +32,10 @@ static void arm(struct firn_writer *w)
 static void beat_done(struct firn_store_op *op)
 {
     struct firn_writer *w = op->arg;
-    struct writer_beat *b = &w->beat;
-    b->busy = false;
-    if (op->status != FIRN_OK) {
-        b->failures++;
+    w->beat.busy = false;
+    if (op->status != FIRN_OK)
         firn_log_event(&w->obs->log, FIRN_LOG_WARN, "heartbeat not written", "status=%s why=%s",
                        firn_status_name(op->status), op->req.err.text);
-    }
     firn_store_op_clear(op);
     firn_writer__settled(w);
 }

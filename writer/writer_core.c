@@ -432,11 +432,8 @@ static void proved(void *arg, enum firn_status s, const struct firn_os_dialect *
     }
     struct firn_err e = {0};
     s = firn_writer__beat_init(w, &e);
-    if (s == FIRN_OK && d->name_writes_per_sec && w->settings->heartbeat_ns &&
-        w->settings->heartbeat_ns < FIRN_HEARTBEAT_LIMITED_MS * FIRN_MS)
-        s = firn_fail(&e, FIRN_INVALID,
-                      "this store limits writes of one name: heartbeat is 0 or at least %u ms",
-                      FIRN_HEARTBEAT_LIMITED_MS);
+    if (s == FIRN_OK)
+        s = firn_heartbeat_check(w->settings->heartbeat_ns / FIRN_MS, d->name_writes_per_sec, &e);
     if (s != FIRN_OK) {
         fail(w, s, &e, "opening the database");
         return;

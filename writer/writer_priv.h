@@ -88,7 +88,6 @@ struct writer_beat {
     uint64_t old_ms, old_until_ns; /* before it was changed, and how long that is still kept */
     struct firn_heartbeat_intent intent;
     bool committing;
-    uint64_t failures;
 };
 
 struct firn_writer {
@@ -192,6 +191,13 @@ static inline bool writer_live(const struct firn_writer *w)
 static inline bool writer_claimed(const struct firn_writer *w)
 {
     return w->state > WRITER_CLAIMING && w->state <= WRITER_RELEASING;
+}
+
+/* Slots from memory's beginning on, or their bytes, reach what a reader's memory relies on. */
+static inline bool writer_log_full(const struct firn_writer *w)
+{
+    return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
+           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max;
 }
 
 /* --- writer_write.c */

@@ -55,9 +55,7 @@ static void arm_next(struct firn_writer *w)
 
 static bool memory_full(const struct firn_writer *w)
 {
-    return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max ||
-           firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES);
+    return writer_log_full(w) || firn_budget_full(&w->budget, FIRN_BUDGET_MEMTABLES);
 }
 
 static void tail_due(void *arg)

@@ -128,8 +128,7 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
  * bounds that the memory of readers and of the next writer relies on. */
 static bool unflushed_full(const struct firn_writer *w)
 {
-    return firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max ||
-           firn_memory_raw_bytes(&w->memory) >= w->settings->unflushed_bytes_max ||
+    return writer_log_full(w) ||
            firn_memory_unflushed(&w->memory) >= firn_db_unflushed_memory(&w->db);
 }
 

@@ -298,6 +298,16 @@ static uint64_t *number_setting(Firn__Settings *s, const char *name, uint64_t *m
     return NULL;
 }
 
+enum firn_status firn_heartbeat_check(uint64_t ms, uint32_t name_writes_per_sec,
+                                      struct firn_err *err)
+{
+    if (ms == 0 || ms >= FIRN_HEARTBEAT_LIMITED_MS || name_writes_per_sec == 0)
+        return FIRN_OK;
+    return firn_fail(err, FIRN_INVALID,
+                     "this store limits writes of one name: heartbeat is 0 or at least %u ms",
+                     FIRN_HEARTBEAT_LIMITED_MS);
+}
+
 enum firn_status firn_edit_setting(Firn__Manifest *m, const char *name, const char *value,
                                    struct firn_err *err)
 {
@@ -310,11 +320,11 @@ enum firn_status firn_edit_setting(Firn__Manifest *m, const char *name, const ch
     if (!parse_u64(value, &v) || v > max)
         return firn_fail(err, FIRN_INVALID, "%s takes 0 to %llu milliseconds, not \"%.40s\"", name,
                          (unsigned long long)max, value);
-    if (field == &m->settings->heartbeat_ms && v && v < FIRN_HEARTBEAT_LIMITED_MS &&
-        m->dialect->name_writes_per_sec)
-        return firn_fail(err, FIRN_INVALID,
-                         "this store limits writes of one name: heartbeat is 0 or at least %u ms",
-                         FIRN_HEARTBEAT_LIMITED_MS);
+    if (field == &m->settings->heartbeat_ms) {
+        enum firn_status st = firn_heartbeat_check(v, m->dialect->name_writes_per_sec, err);
+        if (st != FIRN_OK)
+            return st;
+    }
     *field = v;
     return FIRN_OK;
 }

@@ -123,6 +123,10 @@ const Firn__Checkpoint *firn_manifest_checkpoint(const Firn__Manifest *m, const 
 /* --- settings */
 /* The quickest heartbeat where the store limits writes of one name. */
 #define FIRN_HEARTBEAT_LIMITED_MS 1000u
+/* INVALID: this store (its dialect's name_writes_per_sec, 0 = no limit) does not allow a heartbeat
+ * of so many ms. */
+enum firn_status firn_heartbeat_check(uint64_t ms, uint32_t name_writes_per_sec,
+                                      struct firn_err *err) FIRN_MUST_USE;
 /* Set a (C) setting by its configuration name ("history" in ms, "heartbeat" in ms, "dedup-ttl" in
  * ms, "notify-keyspace-events"). Switching expired events on sets expired_to to log_time
  * (INTERFACES "Expiry events"). INVALID: unknown name, an (M) setting, a value out of range. */

@@ -1,23 +1,5 @@
 /* Commands about the server: CONFIG under Redis's names, SLOWLOG, LATENCY, MEMORY, DEBUG, HELP. */
-#include "engine_fixture.h"
-
-static struct fixture f;
-static struct client *c;
-
-static int begin(void **state)
-{
-    (void)state;
-    fixture_start(&f, true);
-    c = fixture_connect(&f);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_stop(&f);
-    return 0;
-}
+#include "engine_one_client.h"
 
 #define PAIR(name, n, value, m) "*2\r\n$" #n "\r\n" name "\r\n$" #m "\r\n" value "\r\n"
 

@@ -1,25 +1,7 @@
 /* What the commands answer and which records they leave. Redis's own replies are compared with
  * those of a real redis-server by tests/oracle; here is what that cannot see: records, events,
  * limits, extensions. */
-#include "engine_fixture.h"
-
-static struct fixture f;
-static struct client *c;
-
-static int begin(void **state)
-{
-    (void)state;
-    fixture_start(&f, true);
-    c = fixture_connect(&f);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_stop(&f);
-    return 0;
-}
+#include "engine_one_client.h"
 
 static void expect_record(size_t i, enum firn_record_kind kind, enum firn_event event)
 {

@@ -1,25 +1,7 @@
 /* Commands that redis-server 7.0 does not know (DELEX, DELIFEQ, DIGEST, INCREX), so that
  * tests/oracle cannot compare them; and what it cannot see of the bit commands and LCS: records and
  * limits. */
-#include "engine_fixture.h"
-
-static struct fixture f;
-static struct client *c;
-
-static int begin(void **state)
-{
-    (void)state;
-    fixture_start(&f, true);
-    c = fixture_connect(&f);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_stop(&f);
-    return 0;
-}
+#include "engine_one_client.h"
 
 static void expect_record(enum firn_record_kind kind, enum firn_event event)
 {
