@@ -1,6 +1,6 @@
-/* Shared by the compactor's files: compactor_core.c (states, polling), compactor_merge.c (one
- * compaction job), compactor_gc.c and compactor_look.c (a pass of garbage collection),
- * compactor_memory.c (what may be held). */
+/* Shared by the compactor's files: compactor_core.c (states, polling), compactor_inputs.c and
+ * compactor_merge.c (one compaction job), compactor_gc.c and compactor_look.c (a pass of garbage
+ * collection), compactor_memory.c (what may be held). */
 #ifndef FIRN_COMPACTOR_PRIV_H
 #define FIRN_COMPACTOR_PRIV_H
 
