@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -82,6 +83,8 @@ static void role_lost(void *arg, enum firn_role role)
     (void)role;
     if (c->state == COMPACTOR_ENDING || c->state == COMPACTOR_ENDED)
         return;
+    FIRN_SOMETIMES_IF(c->merge, "compactor: fenced inside a merge");
+    FIRN_SOMETIMES_IF(c->collecting, "compactor: fenced inside a collection");
     firn_log_event(&c->obs->log, FIRN_LOG_WARN, "compactor fenced", "epoch=%" PRIu64, c->epoch);
     finish(c, FIRN_COMPACTOR_FENCED, &err);
 }
@@ -250,6 +253,7 @@ void firn_compactor__merged(struct firn_compactor *c, enum firn_status s,
         return;
     }
     if (!c->stop_asked) {
+        FIRN_SOMETIMES("compactor: a merge given up");
         c->stats.jobs_failed++;
         c->retry_at_ns =
             firn_mono_ns(c->env) + (hopeless ? c->settings->compactor_poll_max_ns : RETRY_AFTER_NS);

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 static const char *const prefixes[] = {"manifest-log/", "probe/", "jobs/",
                                        "nodes/",        "sst/",   "wal/"};
@@ -441,6 +442,7 @@ static void committed(struct firn_intent *it)
     struct compactor_gc *g = it->arg;
     if (it->status == FIRN_OK && g->c->state == COMPACTOR_WORKING)
         firn_compactor__take_manifest(g->c, it->manifest, true);
+    FIRN_SOMETIMES_IF(it->status == FIRN_OK && g->raised, "compactor: kept raised");
     if (it->status != FIRN_OK)
         g->raised = false;
     struct firn_err err = it->err;

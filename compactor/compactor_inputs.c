@@ -3,6 +3,7 @@
 #include "compactor/compactor_merge_priv.h"
 
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 #define LOADS_MAX 8 /* GETs of metadata at a time */
 
@@ -245,8 +246,11 @@ static void load_more(struct compactor_merge *j)
             s = skip_covered(j);
             if (s == FIRN_OK && j->tombs)
                 settle_runs(j);
-            for (size_t i = 0; i < j->inputs; i++)
+            for (size_t i = 0; i < j->inputs; i++) {
+                FIRN_SOMETIMES_IF(j->input[i].skipped,
+                                  "compactor: a table of which nothing is left went unread");
                 j->c->stats.tables_unread += j->input[i].skipped;
+            }
             j->phase = MERGE_LOADING;
             j->next_load = 0;
         } else {

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -365,6 +366,11 @@ static void note_success(struct compactor_merge *j)
     c->stats.entries_in += st->entries_in;
     c->stats.entries_out += st->entries_out;
     c->stats.splits += j->part.nsplit;
+    FIRN_SOMETIMES_IF(st->tombstones_dropped, "compactor: a merge dropped tombstones");
+    FIRN_SOMETIMES_IF(st->expired_dropped, "compactor: a merge dropped what had expired");
+    FIRN_SOMETIMES_IF(j->plan.whole, "compactor: a merge for garbage alone");
+    FIRN_SOMETIMES_IF(j->part.nsplit, "compactor: a partition split");
+    FIRN_SOMETIMES_IF(j->outputs == 0, "compactor: a merge left nothing");
     firn_log_event(&c->obs->log, FIRN_LOG_INFO, "compacted",
                    "l0=%zu runs=%zu tables_in=%zu tables_out=%zu bytes_in=%" PRIu64
                    " bytes_out=%" PRIu64 " entries_in=%" PRIu64 " entries_out=%" PRIu64

@@ -1,6 +1,7 @@
 #include "reader/reader_priv.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "manifest/settings.h"
 
 /* A reader's memtables are frozen when they hold such a share of what may be unflushed, so that the
@@ -82,6 +83,7 @@ static enum firn_status jump(struct firn_reader *r, struct firn_manifest *m, str
         firn_memory_deinit(&fresh);
         return s;
     }
+    FIRN_SOMETIMES("reader: memory dropped for a newer floor");
     firn_memory_replace(&r->memory, &fresh);
     r->reloads++;
     r->db.durable_place = m->floor;
@@ -244,6 +246,7 @@ static void keep_bounds(struct firn_reader *r)
     if (r->memory.warm && memory_tight(r))
         (void)!take(r, r->manifest, &err); /* said already; a later one lets go */
     if (memory_full(r)) {
+        FIRN_SOMETIMES("reader: memory is full, the tail waits");
         firn_tail_pause(r->tail);
         read_for_view(r);
     } else if (memory_long(r) && firn_boot_ns(r->db.env) - r->view_asked_ns >= VIEW_READ_NS) {
@@ -266,6 +269,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
     struct firn_err err = {0};
     if (firn_place_cmp(batch->place, r->db.durable_place) < 0) {
         /* Below the floor of a view that was jumped to: read for those who listen alone. */
+        FIRN_SOMETIMES("reader: a slot below the floor read for listeners");
         firn_engine_feed(r->engine, batch->batch, batch->records);
         return FIRN_OK;
     }
@@ -310,6 +314,7 @@ static bool reload(void *arg, struct firn_manifest *m)
     struct firn_err err = {0};
     if (dropped(r, m) || jump(r, m, &err) != FIRN_OK)
         return false;
+    FIRN_SOMETIMES("reader: slots skipped");
     firn_engine_feed_gap(r->engine);
     firn_log_event(&r->obs->log, FIRN_LOG_WARN, "log slots skipped", "why=%s epoch=%llu slot=%llu",
                    "they were collected before this reader read them",

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -109,9 +110,13 @@ void firn_writer__fence(struct firn_writer *w, const struct firn_err *err)
     if (w->state >= WRITER_ENDING)
         return;
     if (w->state == WRITER_RELEASING) { /* it has landed, and a standby has claimed already */
+        FIRN_SOMETIMES("writer: released and taken over before it knew");
         firn_writer__finish(w, FIRN_WRITER_STOPPED, NULL);
         return;
     }
+    FIRN_SOMETIMES_IF(w->flush, "writer: fenced inside a flush");
+    FIRN_SOMETIMES_IF(writer_live(w), "writer: fenced while serving");
+    FIRN_SOMETIMES_IF(!writer_live(w), "writer: fenced before it served");
     w->fenced = true;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "writer fenced", "epoch=%" PRIu64 " why=%s",
                    w->epoch, err ? err->text : "");
@@ -208,6 +213,7 @@ static void confirmed(struct firn_manifest_read *r)
         return;
     }
     if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
+        FIRN_SOMETIMES("writer: not confirmed after its take-over");
         firn_writer__role_lost(w);
         return;
     }
@@ -282,8 +288,11 @@ static bool place_lost(struct firn_db *db, struct firn_place place)
 static enum firn_status replay_from(struct firn_writer *w, struct firn_place *at)
 {
     const Firn__Manifest *pb = w->manifest->pb;
-    if (firn_writer__standby_place(w, w->manifest, at))
+    if (firn_writer__standby_place(w, w->manifest, at)) {
+        FIRN_SOMETIMES("writer: a warm take-over");
         return FIRN_OK;
+    }
+    FIRN_SOMETIMES_IF(w->standby.tail, "writer: a standby behind the floor replays from that");
     *at = w->manifest->floor;
     w->db.durable_seqno = pb->seqno_at_floor;
     firn_memory_deinit(&w->memory);
@@ -494,6 +503,7 @@ static void drained(void *arg)
     set_state(w, WRITER_FLUSHING);
     firn_append_close_now(w->append);
     w->hands_over = w->manifest->pb->writer->heartbeat_kept_ms > 0;
+    FIRN_SOMETIMES_IF(w->hands_over, "writer: stopping, it leaves the last flush to a standby");
     if (!w->hands_over)
         firn_writer__freeze_now(w);
     firn_writer__step_out(w);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "lsm/flush_build.h"
 #include "manifest/settings.h"
 
@@ -65,6 +66,7 @@ static void drop_ahead(struct firn_writer *w)
     struct flush *f = w->ahead;
     if (!f)
         return;
+    FIRN_SOMETIMES("writer: tables built ahead dropped");
     w->ahead = NULL;
     if (!f->ready) {
         f->dropped = true;
@@ -92,6 +94,7 @@ static void give_up(struct flush *f, const char *doing, enum firn_status s,
                     const struct firn_err *err)
 {
     struct firn_writer *w = f->w;
+    FIRN_SOMETIMES("writer: a flush given up");
     w->flush_failures++;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "flush failed", "doing=%s status=%s why=%s", doing,
                    firn_status_name(s), err ? err->text : "");
@@ -105,6 +108,7 @@ static void committed(struct firn_intent *it)
     struct flush *f = it->arg;
     struct firn_writer *w = f->w;
     if (it->status == FIRN_FENCED && writer_live(w)) {
+        FIRN_SOMETIMES("writer: fenced by the commit of a flush");
         struct firn_err err = it->err;
         (void)flush_over(f);
         firn_writer__fence(w, &err);
@@ -188,6 +192,7 @@ static void upload(struct flush *f)
 {
     struct firn_writer *w = f->w;
     if (f->build.count == 0) {
+        FIRN_SOMETIMES("writer: a flush of the floor alone");
         commit(f); /* nothing for a table: the floor alone moves */
         return;
     }

@@ -1,6 +1,7 @@
 #include "writer/writer_priv.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 
 /* How often the manifest is read while L0 is too long for writes to go on at full speed. */
 #define L0_POLL_NS (1 * FIRN_SEC)
@@ -100,12 +101,15 @@ static void read_answered(struct firn_manifest_read *r)
         return;
     }
     if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
+        FIRN_SOMETIMES("writer: fenced by the manifest read of a probe");
         firn_writer__role_lost(w);
         return;
     }
     p->waiting = true;
     if (durable_past(w, p->need_gate))
         read_probe_ends(w);
+    else
+        FIRN_SOMETIMES("writer: a manifest read waits for the slots sent before it");
     firn_writer__see_manifest(w, r->manifest);
     firn_engine_advance(w->engine);
 }
@@ -166,6 +170,7 @@ void firn_writer__probe_durable(struct firn_writer *w)
 {
     struct writer_probe *p = &w->probe;
     if (p->commit_gate && durable_past(w, p->commit_gate)) {
+        FIRN_SOMETIMES("writer: a commit was the probe");
         p->commit_gate = 0;
         tickets_done(w, p->commit_ticket, 0);
     }

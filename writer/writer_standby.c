@@ -10,6 +10,7 @@
 #include "writer/writer_priv.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "format/beat.h"
 #include "format/event.h"
 #include "manifest/settings.h"
@@ -136,6 +137,7 @@ static void tail_manifest(void *arg, struct firn_manifest *m)
 static bool tail_reload(void *arg, struct firn_manifest *m)
 {
     struct firn_writer *w = arg;
+    FIRN_SOMETIMES("writer: a standby's slots were collected");
     if (!standing_by(w) || begin_memory(w, m) != FIRN_OK)
         return false;
     take_manifest(w, m);
@@ -254,6 +256,7 @@ static void claim(struct firn_writer *w, const char *why)
 
 void firn_writer__standby_again(struct firn_writer *w)
 {
+    FIRN_SOMETIMES("writer: another standby was first");
     firn_log_event(&w->obs->log, FIRN_LOG_INFO, "another was first", "epoch=%" PRIu64,
                    w->standby.epoch);
     w->state = WRITER_STANDING_BY;
@@ -337,16 +340,20 @@ static void decide(struct firn_writer *w)
     bool overdue = b->overdue_kept_ns && b->overdue_kept_ns == kept && same;
     b->overdue_kept_ns = 0;
     watch(w, w->manifest);
-    if (strcmp(pb->promote_node, w->settings->node_id) == 0)
+    if (strcmp(pb->promote_node, w->settings->node_id) == 0) {
+        FIRN_SOMETIMES("writer: a standby promoted");
         claim(w, "it was wished for");
-    else if (pb->writer->process_nonce.len == 0 && pb->settings->heartbeat_ms)
+    } else if (pb->writer->process_nonce.len == 0 && pb->settings->heartbeat_ms) {
+        FIRN_SOMETIMES("writer: a released database claimed");
         claim(w, "the writer has released the database");
-    else if (overdue)
+    } else if (overdue) {
+        FIRN_SOMETIMES("writer: a silent writer's database claimed");
         claim(w, "the writer is silent");
-    else if (kept)
+    } else if (kept) {
         look(w);
-    else
+    } else {
         arm_next(w);
+    }
 }
 
 static void manifest_read(struct firn_manifest_read *r)

@@ -1,6 +1,7 @@
 #include "writer/writer_priv.h"
 
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -176,6 +177,7 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
         return FIRN_ADMIT_FENCED;
     uint64_t oldest = firn_append_oldest_ns(w->append);
     if (oldest && firn_boot_ns(db->env) - oldest >= w->settings->commit_timeout_ns) {
+        FIRN_SOMETIMES("writer: busy, the store does not take the log");
         db->busy_why = "the store has not taken the log for longer than commit-timeout";
         return FIRN_ADMIT_BUSY;
     }
@@ -190,6 +192,8 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
         return FIRN_ADMIT_WAIT;
     }
     if (unflushed_full(w)) {
+        FIRN_SOMETIMES_IF(firn_memory_slots(&w->memory) >= 2 * w->settings->wal_slots_max,
+                          "writer: stalled at wal-slots-max");
         db->busy_why = "as much is unflushed as wal-slots-max or unflushed-bytes-max allow";
         return FIRN_ADMIT_WAIT;
     }
@@ -207,6 +211,7 @@ enum firn_admit firn_writer__admit(struct firn_db *db, size_t bytes)
         return FIRN_ADMIT_WAIT;
     }
     if (slowed(w, l0, bytes)) {
+        FIRN_SOMETIMES("writer: slowed by a long L0");
         db->busy_why =
             "L0 has l0-slow-tables tables: writes are slowed until a compactor catches up";
         return FIRN_ADMIT_WAIT;

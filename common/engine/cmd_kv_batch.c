@@ -1,5 +1,7 @@
 /* KV.BATCH and KV.TXN: operations of one request, all or nothing, as one atomic group. */
 #include "engine/cmd_priv.h"
+
+#include "base/sometimes.h"
 #include "engine/condition_priv.h"
 #include "engine/dedup_priv.h"
 #include "engine/ops_priv.h"
@@ -137,6 +139,7 @@ static enum firn_status known(struct firn_eval *x, const struct request *q)
         note_ops(x, &q->then);
         note_ops(x, &q->otherwise);
     }
+    FIRN_SOMETIMES_IF(st == FIRN_OK, "engine: a request answered by what is remembered of its ID");
     return st == FIRN_OK ? replay(x, q, &d) : st;
 }
 

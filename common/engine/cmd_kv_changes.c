@@ -10,6 +10,7 @@
 #include "engine/cmd_priv.h"
 
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 #include <inttypes.h>
 
@@ -389,6 +390,7 @@ static void reply_page(struct firn_eval *x, const struct firn_token *next, uint6
 
 static enum firn_status gone(struct firn_eval *x)
 {
+    FIRN_SOMETIMES("engine: changes asked for behind what is kept");
     firn_reply_error(x->out, "KVGONE the log behind this position is not kept any more: read the "
                              "database anew (KV.SNAPSHOT) and go on from there");
     return FIRN_INVALID;

@@ -1,5 +1,7 @@
 /* MULTI, EXEC, DISCARD, WATCH, UNWATCH, and the queueing in between. */
 #include "engine/cmd_priv.h"
+
+#include "base/sometimes.h"
 #include "engine/tx_priv.h"
 
 static void unwatch(struct firn_session *s)
@@ -171,6 +173,7 @@ enum firn_status firn_engine__cmd_exec(struct firn_eval *x)
         return firn_engine__refuse_readonly(x->e, x->out);
     if (s->watcher.n && firn_engine__watch_failed(&s->watcher, firn_engine__now(x))) {
         enum firn_status st = firn_engine__noop(x);
+        FIRN_SOMETIMES_IF(st == FIRN_OK, "engine: an EXEC aborted for a watched key");
         if (st == FIRN_OK)
             firn_reply_null_array(x->out);
         return st;

@@ -2,6 +2,7 @@
 #include "engine/engine_priv.h"
 
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -257,6 +258,8 @@ void firn_engine_held_seqnos(const struct firn_engine *e, uint64_t *low, uint64_
 
 void firn_engine_fence(struct firn_engine *e)
 {
+    FIRN_SOMETIMES_IF(e->db->last_gate > e->db->durable_gate,
+                      "engine: fenced with writes in flight");
     firn_server_fail_gates(e->server, e->db->durable_gate,
                            "KVUNKNOWN this writer stopped before it knew the write durable; "
                            "it may yet appear, once",

@@ -2,6 +2,8 @@
  * answer. */
 #include "engine/cmd_priv.h"
 
+#include "base/sometimes.h"
+
 uint64_t firn_engine__now(struct firn_eval *x)
 {
     if (!x->now_ms)
@@ -51,6 +53,7 @@ static void answer_failure(struct firn_eval *x, enum firn_status st)
     const char *text = why && why->text[0] ? why->text : firn_status_name(st);
     switch (st) {
     case FIRN_CORRUPT:
+        FIRN_SOMETIMES("engine: damage told to a client");
         x->e->stat.corrupt++;
         firn_reply_error(x->out, "KVCORRUPT %s; nothing was applied", text);
         return;
@@ -77,6 +80,7 @@ static void note_parked_end(struct firn_eval *x)
     const struct firn_read *r = &x->s->read;
     uint64_t took = firn_boot_ns(x->db->env) - x->arrival_ns;
     firn_hist_add(&e->stat.parked_ns, took);
+    FIRN_SOMETIMES_IF(r->trips > 1, "engine: a command evaluated anew after several fetches");
     if (r->trips) {
         e->stat.cold_reads++;
         e->stat.cold_trips += r->trips;

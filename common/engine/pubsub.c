@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "resp/glob.h"
 
 #define KEEP_BYTES ((size_t)256 << 10) /* of an encoded message, from one to the next */
@@ -292,6 +293,7 @@ static void on_gap(void *arg)
         struct firn_session *s = FIRN_CONTAINER(it, struct firn_session, link);
         if (total(&s->subs) == 0)
             continue;
+        FIRN_SOMETIMES("engine: a subscriber closed for a gap");
         p->gap_closed++;
         firn_engine__unsubscribe_all(s);
         firn_conn_close(s->c, true);

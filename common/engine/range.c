@@ -1,6 +1,8 @@
 /* Ordered walks over live keys for SCAN, KEYS, DBSIZE, KV.RANGE …: one moment of the database (a
  * view and a seqno) from the first entry to the last, over as many parks as it takes. */
 #include "engine/engine_priv.h"
+
+#include "base/sometimes.h"
 #include "engine/tx_priv.h"
 
 #define STEPS_PER_TURN 4096 /* entries looked at before the loop gets its turn */
@@ -90,6 +92,7 @@ enum firn_status firn_engine__range_lost(struct firn_eval *x)
                          s->pinned.hold.err.text);
         return FIRN_INVALID;
     }
+    FIRN_SOMETIMES("engine: a walk goes on under a pin");
     s->pin_wanted = true;
     firn_engine__range_close(s);
     firn_read_clear(&s->read);

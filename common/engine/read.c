@@ -1,5 +1,7 @@
 /* Reads: the state they are served from (I6), values of keys, fetches. */
 #include "engine/engine_priv.h"
+
+#include "base/sometimes.h"
 #include "engine/tx_priv.h"
 
 /* ---- freshness */
@@ -271,6 +273,10 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
         return firn_engine__range_lost(x);
     if (s->retried)
         return FIRN_CORRUPT;
+    FIRN_SOMETIMES_IF(!firn_engine__range_is_open(s),
+                      "engine: 404 of a point read, the manifest reloaded");
+    FIRN_SOMETIMES_IF(firn_engine__range_is_open(s),
+                      "engine: 404 of a walk, the manifest reloaded");
     x->e->stat.reloads += s->reload_ticket == 0;
     enum firn_status st = firn_engine__manifest_read(x);
     if (st != FIRN_OK)

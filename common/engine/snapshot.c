@@ -1,6 +1,7 @@
 #include "engine/snapshot_priv.h"
 
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "engine/engine_priv.h"
 #include "engine/text_priv.h"
 
@@ -44,6 +45,7 @@ static enum firn_status move_view(struct firn_eval *x, struct firn_pinned *p)
     struct firn_err err = {""};
     if (firn_engine__view_version(db->view) >= p->hold.version)
         return FIRN_OK;
+    FIRN_SOMETIMES("engine: a pin moved to a newer version");
     enum firn_status s = db->vt->take_view(db, firn_pins_manifest(db->pins), &err);
     if (s == FIRN_OK && firn_engine__view_version(db->view) >= p->hold.version)
         return FIRN_OK;
@@ -228,8 +230,10 @@ void firn_engine__snapshot_end(struct firn_snapshot *s, enum firn_snapshot_end w
 static void pin_lost(struct firn_pin_hold *h)
 {
     struct firn_snapshot *s = h->arg;
-    if (h->state == FIRN_PIN_LOST)
+    if (h->state == FIRN_PIN_LOST) {
+        FIRN_SOMETIMES("engine: a snapshot ended by the loss of its pin");
         firn_engine__snapshot_end(s, FIRN_SNAPSHOT_LOST);
+    }
 }
 
 struct firn_snapshot *firn_engine__snapshot_open(struct firn_eval *x, uint64_t ttl_ms)
@@ -323,6 +327,7 @@ enum firn_status firn_engine__snapshot_gone(struct firn_eval *x)
         if (s->id == x->s->at_snapshot)
             firn_engine__snapshot_end(s, FIRN_SNAPSHOT_LOST);
     }
+    FIRN_SOMETIMES("engine: a snapshot ended by a table that is gone");
     firn_reply_error(x->out, "KVGONE the snapshot %" PRIu64 " has ended: a table of it is gone",
                      x->s->at_snapshot);
     return FIRN_INVALID;

@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 /* A key that somebody may hold. */
 struct firn_tracked {
@@ -357,6 +358,7 @@ static void on_record(void *arg, const struct firn_batch_header *batch, const st
 
 static void on_gap(void *arg)
 {
+    FIRN_SOMETIMES("engine: all tracked keys invalidated for a gap");
     tell_all(arg, NULL);
 }
 

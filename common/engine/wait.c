@@ -2,6 +2,8 @@
  * firn_engine_advance and, while any of them has a deadline, a timer look through them. Waking one
  * only means that it is evaluated anew: whether it can really go on is decided there. */
 #include "engine/engine_priv.h"
+
+#include "base/sometimes.h"
 #include "engine/tx_priv.h"
 
 static bool token_reached(const struct firn_db *db, struct firn_place place)
@@ -13,11 +15,13 @@ static enum firn_status timed_out(struct firn_eval *x, enum firn_wait_kind kind)
 {
     struct firn_engine *e = x->e;
     if (kind == FIRN_WAIT_ROOM) {
+        FIRN_SOMETIMES("engine: a write refused after waiting for room");
         e->stat.busy++;
         firn_reply_error(x->out, "KVBUSY %s; nothing was applied, it is safe to retry",
                          x->db->busy_why ? x->db->busy_why : "no room within commit-timeout");
         return FIRN_INVALID;
     }
+    FIRN_SOMETIMES("engine: a read refused after waiting");
     e->stat.stale++;
     const char *what = kind == FIRN_WAIT_OWN     ? "this connection's own writes were not durable"
                        : kind == FIRN_WAIT_PLACE ? "the token was not reached"
@@ -55,6 +59,7 @@ enum firn_status firn_engine__await_token(struct firn_eval *x, const struct firn
     struct firn_db *db = x->db;
     bool whole_epoch = t->place.slot == FIRN_SLOT_MAX; /* "before slot 0", see place_before */
     if (!whole_epoch && db->vt->place_lost && db->vt->place_lost(db, t->place)) {
+        FIRN_SOMETIMES("engine: a token behind the end of its epoch");
         firn_reply_error(x->out, "ERR the token lies behind the end of its writer's log: "
                                  "that write was never durable");
         return FIRN_INVALID;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "format/name.h"
 #include "format/seal.h"
 
@@ -159,6 +160,7 @@ static void lost_slot(struct firn_append *a, struct slot *s)
                 (unsigned long long)s->header.place.slot, (unsigned long long)s->header.place.epoch,
                 (unsigned long long)seal.sealer_epoch);
             st = FIRN_FENCED;
+            FIRN_SOMETIMES("log: a writer fenced by a seal in its slot");
         }
         stop(a, st, &err);
         return;
@@ -187,6 +189,10 @@ static void slot_put(struct firn_store_op *op)
     switch (op->status) {
     case FIRN_OK:
     case FIRN_ABSENT: /* 412, then 404: it was ours, was flushed and collected: durable */
+        FIRN_SOMETIMES_IF(op->status == FIRN_ABSENT,
+                          "log: own slot was collected before its PUT was answered");
+        FIRN_SOMETIMES_IF(s != *ring_at(a, a->durable_slots),
+                          "log: a slot landed before an older one");
         s->state = SLOT_LANDED;
         firn_buf_clear(&s->object);
         if (!a->stopped) {
@@ -199,6 +205,7 @@ static void slot_put(struct firn_store_op *op)
         lost_slot(a, s);
         return;
     default:
+        FIRN_SOMETIMES("log: the PUT of a slot was refused for now");
         /* Refused for now. Later slots are nothing without this one, so it is sent until it is
          * decided; meanwhile commit-timeout answers the clients. */
         s->state = SLOT_PAUSED;
@@ -421,6 +428,7 @@ static bool make_room(struct firn_append *a, const struct firn_record *rec, size
         return true;
     if (bytes > a->opt.batch_bytes_max || inflight(a) >= a->opt.inflight_max)
         return false;
+    FIRN_SOMETIMES_IF(a->open_count, "log: a batch closed to make room for a group");
     return a->open_count == 0 || close_open(a);
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 #define REST_NS (500 * FIRN_MS)
 /* S5: the share of wal_grace within which a manifest read vouches for what came after it. */
@@ -124,6 +125,8 @@ static bool vouches(const struct firn_tail *t, const struct firn_manifest *m)
 
 static void reload(struct firn_tail *t, struct firn_manifest *m)
 {
+    FIRN_SOMETIMES_IF(t->end_is_seal, "log: a seal below kept disbelieved");
+    FIRN_SOMETIMES_IF(!t->end_is_seal, "log: a 404 below kept disbelieved");
     t->stats.reloads++;
     if (!t->user.reload(t->user.arg, m)) {
         rest(t);
@@ -143,6 +146,7 @@ static void manifest_read(struct firn_manifest_read *r)
     }
     t->user.manifest(t->user.arg, r->manifest);
     if (t->end_stale) {
+        FIRN_SOMETIMES("log: the tail was moved while an end was being vouched for");
         run_anew(t);
     } else if (vouches(t, r->manifest)) {
         t->stats.vouched_read++;
@@ -165,6 +169,7 @@ static void vouch(struct firn_tail *t)
         believe(t);
         return;
     }
+    FIRN_SOMETIMES_IF(m && !t->opt.strict, "log: a manifest too old to vouch");
     memset(&t->read, 0, sizeof t->read);
     t->read.done = manifest_read;
     t->read.arg = t;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "format/name.h"
 
 #define WINDOW_FIRST 8
@@ -145,6 +146,7 @@ static void seal_done(struct firn_store_op *op)
         seal_free(p);
         return;
     }
+    FIRN_SOMETIMES_IF(op->status == FIRN_UNCERTAIN, "log: a seal of unknown outcome sent again");
     if (op->status == FIRN_UNCERTAIN || op->status == FIRN_TRANSIENT)
         firn_timer_start(t->env, &p->again,
                          RESEND_PAUSE_NS); /* the same bytes, until it is decided */
@@ -190,6 +192,7 @@ static struct seal_put *seal_start(struct firn_takeover *t, struct firn_place pl
  * below it stays one). */
 static void barrier_raise(struct firn_takeover *t)
 {
+    FIRN_SOMETIMES_IF(t->barrier_ahead > BARRIER_AHEAD, "log: a barrier seal met a batch");
     t->stats.chased++;
     if (t->barrier || t->barrier_stands)
         return;
@@ -202,10 +205,12 @@ static void barrier_decided(struct firn_takeover *t, struct seal_put *p)
 {
     /* A batch there already: the next try goes further. Any other failure only costs the bound. */
     t->barrier = NULL;
-    if (p->op.status == FIRN_OK)
+    if (p->op.status == FIRN_OK) {
+        FIRN_SOMETIMES("log: a barrier seal put ahead of a living writer");
         t->barrier_stands = true;
-    else
+    } else {
         t->barrier_ahead *= 2;
+    }
     seal_free(p);
 }
 
@@ -230,6 +235,7 @@ static void look(struct firn_takeover *t, struct seal_put *p)
             damaged(t, p, s, &err);
             return;
         }
+        FIRN_SOMETIMES("log: a seal race lost to another taker");
         t->stats.seals_met++;
         epoch_sealed(t);
         return;
@@ -242,6 +248,7 @@ static void look(struct firn_takeover *t, struct seal_put *p)
     if (s != FIRN_OK) {
         damaged(t, p, s, &err);
     } else if (apply(t, &batch, firn_buf_slice(&raw))) {
+        FIRN_SOMETIMES("log: a seal race lost to a batch of a living writer");
         barrier_raise(t);
         firn_slots_seek(t->slots, t->at);
         firn_slots_run(t->slots);
@@ -255,6 +262,7 @@ static void slot_decided(struct firn_takeover *t, struct seal_put *p)
     struct firn_err err = {0};
     switch (p->op.status) {
     case FIRN_OK:
+        FIRN_SOMETIMES_IF(t->stats.chased, "log: a seal race won after a chase");
         t->stats.seals_put++;
         epoch_sealed(t);
         break;
@@ -262,6 +270,7 @@ static void slot_decided(struct firn_takeover *t, struct seal_put *p)
         look(t, p);
         break;
     case FIRN_ABSENT:
+        FIRN_SOMETIMES("log: the slot to be sealed was collected by a newer writer");
         (void)firn_fail(&err, FIRN_FENCED, "%s was collected: a newer writer serves this database",
                         p->name);
         finish(t, FIRN_FENCED, &err);
@@ -288,6 +297,7 @@ static void on_slot(void *arg, const struct firn_slot_result *r)
     case FIRN_FOUND_SEAL:
         /* We hold the newest epoch, or the read of the manifest that follows us stops us: so no
          * slot from the floor on can have been collected, and this seal is no false one. */
+        FIRN_SOMETIMES("log: a take-over met a seal");
         t->stats.seals_met++;
         t->at = r->place;
         epoch_sealed(t);

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "lsm/cache_ghost.h"
 
 #define BUCKETS_MIN 64u
@@ -219,8 +220,10 @@ static void hold_limit(struct firn_cache *c)
 {
     ask(c);
     account(c);
-    while (c->stats.bytes > c->limit && evict_one(c))
+    while (c->stats.bytes > c->limit && evict_one(c)) {
+        FIRN_SOMETIMES("lsm: a cache entry evicted");
         account(c);
+    }
     tell(c);
 }
 

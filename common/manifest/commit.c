@@ -1,6 +1,7 @@
 /* The commit machine: one proposal at a time. See DESIGN.md for its states. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "manifest/check.h"
 #include "manifest/manifest_priv.h"
 
@@ -134,6 +135,7 @@ static void settle_intents(struct firn_manifest_node *n, struct firn_manifest *m
         firn_list_push(to, at);
     }
     (void)firn_fail(&err, FIRN_FENCED, "another process holds the role now");
+    FIRN_SOMETIMES_IF(!firn_list_empty(&fenced), "manifest: an intent of a lost role fenced");
     firn_manifest_ref(m);
     finish_all(&applied, FIRN_OK, m, NULL);
     finish_all(&fenced, FIRN_FENCED, NULL, &err);
@@ -294,6 +296,7 @@ static void landed(struct firn_manifest_node *n)
         finish_all(&c->batch, FIRN_BUG, NULL, &err);
     } else {
         /* Newer ones were seen meanwhile: they decide. */
+        FIRN_SOMETIMES("manifest: a newer version seen before our commit was answered");
         c->maybe_sent = true;
         send_look(n, FIRN_COMMIT_LOOK);
     }
@@ -371,6 +374,7 @@ static void not_moved(struct firn_manifest_node *n)
         give_up(n, FIRN_UNCERTAIN, &err);
         return;
     }
+    FIRN_SOMETIMES("manifest: an open commit sent again");
     pause_then(n, FIRN_COMMIT_SWAP);
 }
 
@@ -378,10 +382,15 @@ static void not_moved(struct firn_manifest_node *n)
 static void moved(struct firn_manifest_node *n, struct firn_manifest *m)
 {
     struct firn_manifest__commit *c = &n->commit;
+    bool uncertain = c->maybe_sent;
     if (c->create && m->pb->state == FIRN__DATABASE_STATE__LIVE)
         finish_create(n, FIRN_OK, m, NULL);
     go_idle(n);
     settle_intents(n, m);
+    FIRN_SOMETIMES_IF(uncertain && firn_list_empty(&c->batch),
+                      "manifest: a commit of unknown outcome had landed, or was fenced");
+    FIRN_SOMETIMES_IF(uncertain && !firn_list_empty(&c->batch),
+                      "manifest: a commit of unknown outcome had not landed");
     /* What was neither applied nor fenced is proposed again, before what came later. */
     c->lost_race = !firn_list_empty(&c->batch) || c->create;
     firn_list_splice(&c->batch, &c->queued);

@@ -1,5 +1,6 @@
 #include "manifest/edit.h"
 
+#include "base/sometimes.h"
 #include "format/event.h"
 #include "format/key.h"
 #include "manifest/edit_priv.h"
@@ -114,13 +115,15 @@ static enum firn_status add_flushed(Firn__Manifest *m, const Firn__Table *t, siz
                                     struct firn_err *err)
 {
     if (t->role != FIRN__TABLE_ROLE__WRITER || t->epoch != m->writer->epoch ||
-        t->number < m->writer->watermark)
+        t->number < m->writer->watermark) {
+        FIRN_SOMETIMES("manifest: a flushed table below the watermark refused");
         return firn_fail(err, FIRN_CONFLICT,
                          "a flush may not add table %llu-%llu: its epoch is %llu and its watermark "
                          "%llu (I10)",
                          (unsigned long long)t->epoch, (unsigned long long)t->number,
                          (unsigned long long)m->writer->epoch,
                          (unsigned long long)m->writer->watermark);
+    }
     Firn__Table *copy = firn_pb_table_dup(t);
     if (!copy)
         return FIRN_LIMIT;
@@ -144,8 +147,10 @@ enum firn_status firn_edit_flush(Firn__Manifest *m, const struct firn_flush *f,
         if (st != FIRN_OK)
             return st;
     }
-    if (f->ntables == 0)
+    if (f->ntables == 0) {
+        FIRN_SOMETIMES("manifest: the floor moved alone");
         extend_newest(m, f->end);
+    }
     m->floor->epoch = f->end.epoch;
     m->floor->slot = f->end.slot;
     if (f->seqno > m->seqno_at_floor)

@@ -1,6 +1,7 @@
 #include "manifest/edit.h"
 
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "format/key.h"
 #include "manifest/edit_priv.h"
 
@@ -209,13 +210,15 @@ static enum firn_status check_output(const Firn__Manifest *m, const struct firn_
     if (firn_manifest__find(m, &name))
         return FIRN_OK;
     if (name.role != FIRN_ROLE_COMPACTOR || name.epoch != m->compactor->epoch ||
-        name.number < m->compactor->watermark || firn_manifest__in_garbage(m, &name))
+        name.number < m->compactor->watermark || firn_manifest__in_garbage(m, &name)) {
+        FIRN_SOMETIMES("manifest: an output below the watermark refused");
         return firn_fail(err, FIRN_CONFLICT,
                          "a compaction may not add table %llu-%llu: its epoch is %llu and its "
                          "watermark %llu (I10)",
                          (unsigned long long)name.epoch, (unsigned long long)name.number,
                          (unsigned long long)m->compactor->epoch,
                          (unsigned long long)m->compactor->watermark);
+    }
     return FIRN_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "manifest/ages_priv.h"
 
 #include <stdlib.h>
@@ -171,8 +172,10 @@ static void look_at_pins(struct firn_garbage_collector *c)
         const struct firn_pin_seen *p = &c->pass.pins[i];
         uint64_t since =
             firn_manifest__age(&c->ages, "", p->seen.name, p->seen.etag, c->pass.now_ns);
-        if (expired(c->pass.now_ns, since, c->options.pin_ttl_ns))
+        if (expired(c->pass.now_ns, since, c->options.pin_ttl_ns)) {
+            FIRN_SOMETIMES("manifest: a dead pin found");
             continue;
+        }
         uint64_t version = p->readable ? p->version : 0;
         if (version < c->min_pin)
             c->min_pin = version;
@@ -273,7 +276,9 @@ static enum firn_verdict if_true(bool b)
 static enum firn_verdict judge_slot(struct firn_garbage_collector *c, const struct firn_name *n,
                                     bool is_seal)
 {
-    return if_true(!is_seal && firn_place_cmp(n->place, matured_kept(c)) < 0);
+    bool passed = firn_place_cmp(n->place, matured_kept(c)) < 0;
+    FIRN_SOMETIMES_IF(is_seal && passed, "manifest: a seal below kept spared");
+    return if_true(!is_seal && passed);
 }
 
 static enum firn_verdict judge_table(struct firn_garbage_collector *c,
@@ -284,13 +289,17 @@ static enum firn_verdict judge_table(struct firn_garbage_collector *c,
     if (is_referenced(c, name) || !c->all_checkpoints)
         return FIRN_KEEP;
     const struct dropped *d = find_dropped(c, name);
+    FIRN_SOMETIMES_IF(d && d->version > c->min_pin, "manifest: garbage spared for a pin");
     if (d)
         return if_true(d->version <= c->min_pin &&
                        expired(c->pass.now_ns, d->since_ns, c->options.table_grace_ns));
     /* H8: an orphan, once nobody may commit it any more (I10). */
     const Firn__Role *owner = name->role == FIRN_ROLE_WRITER ? m->writer : m->compactor;
-    return if_true(name->epoch < owner->epoch ||
-                   (name->epoch == owner->epoch && name->number < owner->watermark));
+    bool orphan = name->epoch < owner->epoch ||
+                  (name->epoch == owner->epoch && name->number < owner->watermark);
+    FIRN_SOMETIMES_IF(orphan, "manifest: an orphan swept");
+    FIRN_SOMETIMES_IF(!orphan, "manifest: a table of a job under way spared");
+    return if_true(orphan);
 }
 
 static bool named_by_checkpoint(const Firn__Manifest *m, const struct firn_name *n)

@@ -1,5 +1,6 @@
 #include "manifest/intents.h"
 
+#include "base/sometimes.h"
 #include "manifest/edit_priv.h"
 
 /* Each struct begins with its intent. */
@@ -25,14 +26,18 @@ static enum firn_status claim_apply(struct firn_intent *it, Firn__Manifest *m, s
     uint64_t held = firn_manifest_role(m, c->claim.role)->epoch;
     if (m->state != FIRN__DATABASE_STATE__LIVE)
         return firn_fail(err, FIRN_CONFLICT, "the database has been dropped");
-    if (c->expect && held != c->expect_epoch)
+    if (c->expect && held != c->expect_epoch) {
+        FIRN_SOMETIMES("manifest: another claimed the epoch first");
         return firn_fail(err, FIRN_CONFLICT, "epoch %llu has been claimed meanwhile",
                          (unsigned long long)held);
+    }
     /* Ours may have landed, and another took over from it: that one is the newer. */
-    if (c->epoch && held > c->epoch)
+    if (c->epoch && held > c->epoch) {
+        FIRN_SOMETIMES("manifest: a claim of unknown outcome was overtaken");
         return firn_fail(err, FIRN_CONFLICT,
                          "epoch %llu was claimed while our claim of %llu was open",
                          (unsigned long long)held, (unsigned long long)c->epoch);
+    }
     enum firn_status st = firn_edit_claim(m, &c->claim, err);
     if (st == FIRN_OK)
         c->epoch = held + 1;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "format/pin.h"
 
 /* Renewals are so many times as frequent as they need be; an attempt gets as long. */
@@ -59,6 +60,7 @@ static struct firn_pin_hold *hold_of(struct firn_list *link)
 static void lose(struct firn_pins *p, enum firn_status s, const struct firn_err *err)
 {
     struct firn_list lost, *link;
+    FIRN_SOMETIMES("manifest: a pin lost");
     p->state = PINS_NONE;
     firn_timer_stop(p->env, &p->timer);
     firn_list_init(&lost);
@@ -152,6 +154,7 @@ static void give_up_done(struct firn_store_op *op)
 
 static void give_up(struct firn_pins *p)
 {
+    FIRN_SOMETIMES("manifest: a pin given up that nobody holds");
     p->state = PINS_NONE;
     p->stats.given_up++;
     if (p->old_busy || !p->etag[0])
@@ -190,6 +193,8 @@ static void check_done(struct firn_manifest_read *r)
     }
     /* It names the version it was put with until the first renewal. That is not newer than this
      * one: it spares a little more for a little while, never less. */
+    FIRN_SOMETIMES_IF(r->manifest->version > p->there.version,
+                      "manifest: a pin was behind when it was durable");
     firn_manifest_ref(r->manifest);
     firn_manifest_unref(p->checked);
     p->checked = r->manifest;
@@ -222,6 +227,8 @@ static void confirmed(struct firn_pins *p, const char *etag)
         check(p);
         return;
     }
+    FIRN_SOMETIMES_IF(p->state == PINS_LOOKING,
+                      "manifest: a renewal of unknown outcome had landed");
     p->stats.renewed++;
     p->state = PINS_LIVE;
     firn_timer_start(p->env, &p->timer, part(p, RENEW_SHARE));
@@ -283,6 +290,7 @@ static void look_at(struct firn_pins *p, struct firn_slice body, const char *eta
         confirmed(p, etag);
     } else if (s == FIRN_OK && p->state == PINS_LOOKING && is_nonce(&pin, &p->there)) {
         /* Still the body of before: the renewal has not landed, and may be tried again. */
+        FIRN_SOMETIMES("manifest: a renewal of unknown outcome had not landed");
         memcpy(p->etag, etag, sizeof p->etag);
         p->state = PINS_RENEWING;
         try_later(p);

@@ -1,6 +1,7 @@
 /* Reads of the manifest: those submitted in one turn of the loop share a GET that is sent at its
  * end. */
 #include "base/assert.h"
+#include "base/sometimes.h"
 #include "manifest/check.h"
 #include "manifest/manifest_priv.h"
 
@@ -129,10 +130,12 @@ static void get_done(struct firn_store_op *op)
     firn_manifest_unref(g->base);
     g->base = NULL;
     g->busy = false;
-    if (st == FIRN_CONFLICT) /* too old to be told, or damaged: ask again */
+    if (st == FIRN_CONFLICT) { /* too old to be told, or damaged: ask again */
+        FIRN_SOMETIMES("manifest: a reply too old to be told thrown away");
         firn_list_splice(&n->waiting, &g->reads);
-    else
+    } else {
         finish_all(&g->reads, st, st == FIRN_OK ? m : NULL, &err);
+    }
     firn_manifest_unref(m);
     if (!firn_list_empty(&n->waiting))
         firn_defer(n->env, &n->read_turn);

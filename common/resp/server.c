@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "resp/conn_priv.h"
 
 #include <stdio.h>
@@ -297,6 +298,7 @@ void firn_server_expire(struct firn_server *s, uint64_t now_ns)
         struct firn_conn *c = FIRN_CONTAINER(it, struct firn_conn, gated);
         size_t writes = expired_writes(c, &x);
         size_t all = firn_conn__replace(c, expired_text, &x);
+        FIRN_SOMETIMES_IF(writes, "resp: a write answered with its outcome unknown");
         s->stats.expired_writes += writes;
         s->stats.expired_reads += all - writes;
     }

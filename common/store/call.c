@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 
 #define CORRUPT_MAX 3 /* replies that fail their check, before that is the result */
 #define STRETCH_MAX 3 /* a slow line gets up to eight times the time */
@@ -63,6 +64,7 @@ static void end_now(struct call *c, enum firn_status status)
 static enum firn_status given_up(struct call *c)
 {
     bool unsure = is_write(c->op) && (c->maybe_applied || c->looking);
+    FIRN_SOMETIMES_IF(unsure, "store: a write given up with its outcome unknown");
     enum firn_status s = unsure ? FIRN_UNCERTAIN : FIRN_TRANSIENT;
     return firn_fail(&c->op->req.err, s, "%s of %s: %s", firn_os_op_name(c->op->req.op),
                      c->op->req.key ? c->op->req.key : "many",
@@ -222,6 +224,7 @@ static void hedge(struct call *c)
     struct firn_store *s = c->store;
     if (c->active != 1 || !c->a[0].active || c->best || c->cancelled || !firn_store__hedge_take(s))
         return;
+    FIRN_SOMETIMES("store: a hedge sent");
     s->account[c->op->req.op].hedges++;
     send_attempt(c, &c->a[1], firn_boot_ns(s->env));
 }
@@ -328,6 +331,8 @@ static void looked(struct call *c)
         return;
     }
     if (r->status != FIRN_OK) {
+        FIRN_SOMETIMES_IF(r->status == FIRN_ABSENT,
+                          "store: what refused our PUT was gone when we looked");
         take_results(c, &c->a[0]);
         end_now(c, r->status);
         return;
@@ -336,9 +341,11 @@ static void looked(struct call *c)
     take_scalars(&op->req, r);
     op->sent_ns = sent;
     if (firn_slice_eq(firn_buf_slice(&r->reply), op->req.body)) {
+        FIRN_SOMETIMES("store: a 412 was by our own bytes");
         end_now(c, FIRN_OK);
         return;
     }
+    FIRN_SOMETIMES("store: a 412 was by another's bytes");
     op->found = r->reply;
     r->reply = (struct firn_buf){0};
     end_now(c, FIRN_CONFLICT);

@@ -12,6 +12,7 @@ GOOD = {
     "common/CMakeLists.txt": "firn_room(base LIBS x)\nfirn_room(env USES base)\nfirn_room(engine USES env base)\n",
     "common/base/a.c": '#include "base/a.h"\n',
     "common/base/a.h": "int a;\n",
+    "common/env/a.c": "void f(void)\n{\n    FIRN_SOMETIMES(\"env: a\");\n}\n",
     "README.md": "[a](common/base/a.h) [b](#first-words)\n\n# First words\n",
 }
 CASES = [  # check, file, content, what its output must name
@@ -25,6 +26,8 @@ CASES = [  # check, file, content, what its output must name
     ("source", "common/base/b.c", "void f(void)\n{\n" + "    g();\n" * 81 + "}\n", "function of 81 lines"),
     ("source", "common/base/b.c", "/* TO" "DO */\n", "left over"),
     ("format", "common/base/b.c", "int   x ;\n", "b.c:1"),
+    ("points", "common/env/b.c", "void g(void)\n{\n    FIRN_SOMETIMES_IF(a(1, 2), \"env: a\");\n}\n", "is in common/env/a.c, too"),
+    ("points", "common/env/b.c", "void g(void)\n{\n    FIRN_SOMETIMES(\"base: b\");\n}\n", "does not begin with"),
     ("links", "docs/X.md", "[a](nothing.md)\n", "no such file"),
     ("links", "docs/X.md", "[a](../README.md#second)\n", "no such heading"),
 ]
@@ -60,7 +63,7 @@ def purity_sees_a_clock():
 
 def main():
     problems = purity_sees_a_clock()
-    for check, path, text, want in [(c, None, None, None) for c in ("rooms", "source", "format", "links")] + CASES:
+    for check, path, text, want in [(c, None, None, None) for c in ("rooms", "source", "format", "points", "links")] + CASES:
         with tempfile.TemporaryDirectory() as root:
             subprocess.run(["git", "init", "-q", root], check=True)
             for p, t in GOOD.items():
@@ -69,6 +72,7 @@ def main():
                 os.makedirs(f"{root}/tests/lint", exist_ok=True)
                 shutil.copy(os.path.join(HERE, name), f"{root}/tests/lint/{name}")
             shutil.copy(os.path.join(tree.ROOT, ".clang-format"), root)
+            shutil.copy(os.path.join(tree.ROOT, "tests/sometimes.py"), f"{root}/tests/sometimes.py")
             if path:
                 write(root, path, text)
             out = run(check, root)

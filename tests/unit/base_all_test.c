@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "base/sometimes.h"
 
 #include <string.h>
 
@@ -280,14 +281,48 @@ static void test_status(void **state)
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
 }
 
+struct seen {
+    uint64_t once, thrice, never;
+    int points;
+};
+
+static void see(void *arg, const struct firn_sometimes *p, uint64_t count)
+{
+    struct seen *s = arg;
+    uint64_t *of = strcmp(p->name, "base_test: once") == 0     ? &s->once
+                   : strcmp(p->name, "base_test: thrice") == 0 ? &s->thrice
+                   : strcmp(p->name, "base_test: never") == 0  ? &s->never
+                                                               : NULL;
+    assert_non_null(of);
+    assert_true(strstr(p->file, "base_all_test.c") && p->line > 0);
+    *of = count;
+    s->points++;
+}
+
+static void test_sometimes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        FIRN_SOMETIMES("base_test: thrice");
+    FIRN_SOMETIMES_IF(true, "base_test: once");
+    FIRN_SOMETIMES_IF(false, "base_test: never");
+    struct seen s = {.never = 1};
+    firn_sometimes_each(see, &s);
+    assert_int_equal(s.points, 3); /* linked means listed, reached or not */
+    assert_int_equal(s.once, 1);
+    assert_int_equal(s.thrice, 3);
+    assert_int_equal(s.never, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slices),  cmocka_unit_test(test_buf),
-        cmocka_unit_test(test_arena),   cmocka_unit_test(test_heap),
-        cmocka_unit_test(test_hashtab), cmocka_unit_test(test_list),
-        cmocka_unit_test(test_varints), cmocka_unit_test(test_hashes),
-        cmocka_unit_test(test_memory),  cmocka_unit_test(test_status),
+        cmocka_unit_test(test_slices),    cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_arena),     cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_hashtab),   cmocka_unit_test(test_list),
+        cmocka_unit_test(test_varints),   cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_memory),    cmocka_unit_test(test_status),
+        cmocka_unit_test(test_sometimes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
