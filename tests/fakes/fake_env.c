@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #define WALL_START_MS UINT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
@@ -47,18 +48,67 @@ uint64_t fake_below(struct firn_fake_world *w, uint64_t n)
     return n ? fake_rng_next(&w->rng) % n : 0;
 }
 
-bool fake_chance(struct firn_fake_world *w, uint32_t ppm)
-{
-    return ppm && fake_below(w, 1000000) < ppm;
-}
-
 void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b)
 {
     struct fake_rng r = {w->trace ^ a * UINT64_C(0x9fb21c651e98df25) ^ (b << 1)};
     w->trace = fake_rng_next(&r) ^ w->now_ns;
 }
 
+/* ---- the readable trace */
+
+static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+                 va_list ap) FIRN_PRINTF(3, 0);
+static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+                 va_list ap)
+{
+    char who[16] = "-";
+    if (n)
+        (void)snprintf(who, sizeof who, "n%u", n->index);
+    (void)fprintf(w->out, "%13.6f %-4s ", (double)w->now_ns / 1e9, who);
+    (void)vfprintf(w->out, fmt, ap);
+    (void)fputc('\n', w->out);
+}
+
+void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+               ...)
+{
+    if (!w->out)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    note(w, n, fmt, ap);
+    va_end(ap);
+}
+
+void firn_fake_say(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+                   ...)
+{
+    if (!w->out)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    note(w, n, fmt, ap);
+    va_end(ap);
+}
+
+void firn_fake_trace_to(struct firn_fake_world *w, FILE *out)
+{
+    w->out = out;
+}
+
 /* ---- events */
+
+void fake_event_init(struct fake_event *e, enum fake_event_kind kind, struct firn_fake_node *node,
+                     void (*fn)(void *arg), void *arg)
+{
+    *e = (struct fake_event){.kind = kind, .node = node, .fn = fn, .arg = arg};
+    firn_list_init(&e->held);
+}
+
+bool fake_event_pending(const struct fake_event *e)
+{
+    return e->heap.pos != 0 || !firn_list_empty(&e->held);
+}
 
 void fake_event_at(struct firn_fake_world *w, struct fake_event *e, uint64_t at_ns)
 {
@@ -258,6 +308,8 @@ static void run_in_node(struct firn_fake_world *w, struct fake_event *e)
         run_timer(n);
     else if (e->kind == FAKE_JOB)
         run_job(e);
+    else if (e->kind == FAKE_OWNED)
+        e->fn(e->arg);
     else
         fake_store_reply(w, e->arg);
     run_defers(n);
@@ -279,6 +331,8 @@ bool firn_fake_step(struct firn_fake_world *w)
         struct fake_event call = *e;
         free(e);
         call.fn(call.arg);
+    } else if (e->kind == FAKE_OWNED && !e->node) {
+        e->fn(e->arg);
     } else {
         run_in_node(w, e);
     }
@@ -338,6 +392,8 @@ struct firn_fake_world *firn_fake_world_new(const struct firn_fake_options *o)
         w->opt.wall_start_ms = WALL_START_MS;
     w->rng.state = o->seed * UINT64_C(0xd1342543de82ef95) + 1;
     firn_list_init(&w->held);
+    firn_list_init(&w->conns);
+    fake_strikes_init(w);
     return w;
 }
 
@@ -345,7 +401,7 @@ static void free_event(struct fake_event *e)
 {
     if (e->kind == FAKE_JOB || e->kind == FAKE_CALL)
         free(e);
-    else if (e->kind != FAKE_WAKE)
+    else if (e->kind != FAKE_WAKE && e->kind != FAKE_OWNED)
         fake_store_drop_event(e->arg, e->kind);
 }
 
@@ -361,8 +417,11 @@ void firn_fake_world_free(struct firn_fake_world *w)
         free_event(FIRN_CONTAINER(h, struct fake_event, heap));
     }
     fake_store_free(w);
+    fake_net_free(w);
+    fake_strikes_free(w);
     for (size_t i = 0; i < w->nodes; i++) {
         firn_heap_clear(&w->node[i]->timers);
+        fake_net_free_node(w->node[i]);
         free(w->node[i]->prefix);
         free(w->node[i]);
     }
@@ -418,8 +477,9 @@ struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char 
     firn_list_init(&n->defers);
     firn_list_init(&n->held);
     firn_list_init(&n->ops);
-    n->env = (struct firn_env){.vt = &env_vt, .ctx = n, .store = &n->store};
+    n->env = (struct firn_env){.vt = &env_vt, .ctx = n, .store = &n->store, .net = &n->net};
     fake_store_init(n);
+    fake_net_init(n);
     return n;
 }
 
@@ -470,14 +530,32 @@ void firn_fake_node_kill(struct firn_fake_node *n)
     while ((l = firn_list_pop(&n->defers)) != NULL)
         FIRN_CONTAINER(l, struct firn_defer, link)->queued = false;
     fake_store_forget(n);
+    fake_net_gone(n, false);
     while ((l = firn_list_pop(&n->held)) != NULL)
         free_event(FIRN_CONTAINER(l, struct fake_event, held));
     fake_event_cancel(n->world, &n->wake);
 }
 
+void firn_fake_node_crash(struct firn_fake_node *n)
+{
+    if (n->dead || n->crashed)
+        return;
+    fake_note(n->world, n, "crash");
+    n->crashed = true;
+    n->cut = true;
+    fake_store_cut(n);
+    fake_net_gone(n, true);
+    firn_fake_node_thaw(n); /* its core is to end */
+}
+
+bool firn_fake_node_crashed(const struct firn_fake_node *n)
+{
+    return n->crashed || n->dead;
+}
+
 void firn_fake_node_cut(struct firn_fake_node *n, bool cut)
 {
-    n->cut = cut;
+    n->cut = cut || n->crashed;
     if (cut)
         fake_store_cut(n);
 }

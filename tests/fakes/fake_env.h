@@ -5,8 +5,8 @@
  *
  *     struct firn_fake_world *w = firn_fake_world_new(&(struct firn_fake_options){.seed = 7});
  *     struct firn_fake_node *n = firn_fake_node_add(w, NULL);
- *     const struct firn_env *env = firn_fake_env(n);          // env->store is set, env->net is
- * NULL
+ *     const struct firn_env *env = firn_fake_env(n);          // env->store and env->net
+ *                                                             // are set
  *     ... create the thing under test over env, start it ...
  *     assert_true(firn_fake_run_until(w, is_done, &thing, 10 * FIRN_SEC));
  *     assert_true(firn_fake_get(w, "manifest", &body));
@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct firn_fake_world;
 struct firn_fake_node;
@@ -40,10 +41,19 @@ struct firn_fake_faults {
     uint32_t err_503;   /* 503 SlowDown; nothing is done */
     uint32_t err_409;   /* conditional PUT: 409; nothing is decided */
     uint32_t refused;   /* connection refused; nothing is done */
+    uint32_t denied;    /* 403; nothing is done */
     uint32_t loser_500; /* a conditional PUT that loses is answered 500 instead of 412 */
     uint32_t short_read; /* GET: the body ends early: CORRUPT */
     uint32_t bit_flip;   /* GET: one bit of the body is wrong and the status is OK */
     uint32_t slow;       /* takes 10–100 times as long */
+    /* The network (fake_net.h). */
+    uint32_t net_refused; /* of the connections dialled */
+    uint32_t net_reset;   /* of the pieces that arrive: there the connection breaks, and of what is
+                             under way, each way, all or nothing arrives */
+    uint32_t net_slow;    /* of the pieces: takes 10–1000 times as long */
+    uint32_t net_chop;    /* of the pieces: only a part of what is there, half of them one byte */
+    uint32_t net_silent;  /* of the nodes killed or crashed: the machine is dead, its clients hear
+                             nothing; else their connections end, with or without the last bytes */
 };
 
 struct firn_fake_options {
@@ -55,7 +65,10 @@ struct firn_fake_options {
     uint64_t late_max_ns;    /* of `late` and `twice`; 0 = 60 s */
     uint64_t timer_slack_ns; /* timers fire up to this much late; 0 = on the dot */
     uint64_t date_skew_ms;   /* the store's Date is off by up to this, per reply, either way */
-    uint64_t wall_start_ms;  /* the true time of day at the start; 0 = 2026-01-01 */
+    /* One way through the network; 0, 0 = 50 … 500 us. */
+    uint64_t net_latency_min_ns, net_latency_max_ns;
+    size_t net_window_max; /* bytes from a node under way; per connection 64 … this; 0 = 64 KiB */
+    uint64_t wall_start_ms; /* the true time of day at the start; 0 = 2026-01-01 */
     struct firn_fake_faults faults;
     /* What the store is like. */
     size_t list_page;           /* entries per LIST page; 0 = 1000 */
@@ -88,6 +101,11 @@ uint64_t firn_fake_true_ms(const struct firn_fake_world *w);
 void firn_fake_at(struct firn_fake_world *w, uint64_t after_ns, void (*fn)(void *arg), void *arg);
 /* A draw from the world's own stream: for the test's decisions. */
 uint64_t firn_fake_random(struct firn_fake_world *w);
+/* One line per event to `out` from now on (NULL: no more): the time, the node, what. */
+void firn_fake_trace_to(struct firn_fake_world *w, FILE *out);
+/* A line of the scenario's own in it. Costs next to nothing when there is no trace. */
+void firn_fake_say(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+                   ...) FIRN_PRINTF(3, 4);
 /* Hash over every event so far (time, kind, node, key, outcome): equal on two runs of one seed. */
 uint64_t firn_fake_trace_hash(const struct firn_fake_world *w);
 /* The options, to be changed while the world runs (seed and wall_start_ms have no effect any more).
@@ -110,6 +128,12 @@ bool firn_fake_node_frozen(const struct firn_fake_node *n);
 /* kill -9: no callback of this node ever comes again, and what it asks for from now on is ignored
  * (so that the test may free its memory); requests it had sent still take effect. */
 void firn_fake_node_kill(struct firn_fake_node *n);
+/* The end of a process as the world sees it, without that of its memory: for good it is cut off
+ * from the store, its connections end or hang, nobody can dial it, and nothing that it does from
+ * now on has any effect. Its core is told that its connections are gone and may shut down by its
+ * own means: a kill that leaks nothing. */
+void firn_fake_node_crash(struct firn_fake_node *n);
+bool firn_fake_node_crashed(const struct firn_fake_node *n);
 /* Cut the node from the store (or join it again): requests fail as if dropped on the way, those
  * under way lose their replies. A core can be shut down by its own means behind this without having
  * any effect on the world: a kill that leaks nothing. */

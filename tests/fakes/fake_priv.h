@@ -4,8 +4,13 @@
 #define FIRN_TESTS_FAKES_FAKE_PRIV_H
 
 #include "fakes/fake_env.h"
+#include "fakes/fake_net.h"
+#include "fakes/fake_strike.h"
 
 #include "base/assert.h"
+#include "env/net.h"
+
+#include <stdio.h>
 
 /* ---- memory that cannot fail and is not counted by base/mem */
 void *fake_alloc(size_t size); /* zeroed */
@@ -44,16 +49,27 @@ void **fake_tree_put(struct fake_tree *t, const char *name);
 void *fake_tree_remove(struct fake_tree *t, const char *name);
 
 /* ---- events */
-enum fake_event_kind { FAKE_WAKE, FAKE_JOB, FAKE_CALL, FAKE_EFFECT, FAKE_REPLY };
+enum fake_event_kind {
+    FAKE_WAKE,
+    FAKE_JOB,
+    FAKE_CALL,
+    FAKE_EFFECT,
+    FAKE_REPLY,
+    FAKE_OWNED, /* fn(arg), in the node or outside; the event is part of its owner */
+};
 
 struct fake_event {
     struct firn_heap_node heap;
     enum fake_event_kind kind;
     struct firn_fake_node *node; /* NULL: none */
     struct firn_list held;       /* in node->held while that is frozen */
-    void (*fn)(void *arg);       /* CALL */
-    void *arg;                   /* JOB: the firn_job; CALL; EFFECT, REPLY: the fake_op */
+    void (*fn)(void *arg);       /* CALL, OWNED */
+    void *arg;                   /* JOB: the firn_job; CALL, OWNED; EFFECT, REPLY: the fake_op */
 };
+void fake_event_init(struct fake_event *e, enum fake_event_kind kind, struct firn_fake_node *node,
+                     void (*fn)(void *arg), void *arg);
+/* It is to come, or waits for its node to thaw. */
+bool fake_event_pending(const struct fake_event *e);
 /* (Re-)schedule for a point in virtual time. */
 void fake_event_at(struct firn_fake_world *w, struct fake_event *e, uint64_t at_ns);
 void fake_event_cancel(struct firn_fake_world *w, struct fake_event *e);
@@ -62,6 +78,56 @@ struct fake_rng {
     uint64_t state;
 };
 uint64_t fake_rng_next(struct fake_rng *r); /* SplitMix64 (Steele, Lea, Flood 2014) */
+
+/* ---- numbered faults: fake_strike.c */
+enum fake_strike_kind {
+    FAKE_LOST_BEFORE,
+    FAKE_LOST_AFTER,
+    FAKE_LATE,
+    FAKE_TWICE,
+    FAKE_500,
+    FAKE_503,
+    FAKE_409,
+    FAKE_REFUSED,
+    FAKE_DENIED,
+    FAKE_LOSER_500,
+    FAKE_SHORT_READ,
+    FAKE_BIT_FLIP,
+    FAKE_SLOW,
+    FAKE_NET_REFUSED,
+    FAKE_NET_RESET,
+    FAKE_NET_SLOW,
+    FAKE_NET_CHOP,
+    FAKE_NET_SILENT,
+    FAKE_KINDS, /* of the world itself; a scenario's follow */
+};
+
+struct fake_kind {
+    const char *name;
+    struct fake_rng rng;
+    uint64_t due, struck;
+};
+
+enum fake_rule { FAKE_ALL, FAKE_ONLY, FAKE_BUT };
+
+struct fake_strikes {
+    struct fake_kind kind[FIRN_FAKE_KINDS_MAX];
+    size_t kinds;
+    uint64_t total;
+    struct fake_rng rng; /* of the last strike */
+    uint64_t *struck;
+    size_t struck_count, struck_cap;
+    enum fake_rule rule; /* all strike, only those in set, all but those in set */
+    uint64_t *set;       /* sorted */
+    size_t set_count;
+};
+void fake_strikes_init(struct firn_fake_world *w);
+void fake_strikes_free(struct firn_fake_world *w);
+/* firn_fake_strike by number; and its halves, for one choice among several kinds: whether the draw
+ * says yes, and whether that yes, which gets the ordinal, is allowed. */
+bool fake_strike(struct firn_fake_world *w, size_t kind, uint32_t ppm);
+bool fake_due(struct firn_fake_world *w, size_t kind, uint32_t ppm);
+bool fake_claim(struct firn_fake_world *w, size_t kind);
 
 struct firn_fake_node {
     struct firn_fake_world *world;
@@ -80,12 +146,23 @@ struct firn_fake_node {
     uint64_t boot_offset_ns;
     int64_t wall_offset_ms;
     int32_t drift_ppm;
-    bool in_turn, frozen, dead, cut;
+    bool in_turn, frozen, dead, cut, crashed;
     bool if_match_bare; /* as the dialect told to this node's adapter has it */
+    struct firn_net net;
+    struct firn_list listeners; /* struct fake_listener */
+    uint64_t split;             /* client machines that do not reach it, by bit */
+    bool suspended;
+    bool net_gone, net_silent; /* its process is no more; its machine does not say so */
 };
 
 struct firn_fake_world {
     struct firn_fake_options opt;
+    struct fake_strikes strikes;
+    FILE *out;              /* the readable trace, or NULL */
+    struct firn_list conns; /* struct firn_sock */
+    uint64_t conn_seq;
+    size_t conn_count;
+    uint16_t port_seq;
     uint64_t now_ns;
     uint64_t trace;
     struct fake_rng rng;
@@ -106,10 +183,14 @@ struct firn_fake_world {
     void *on_effect_arg;
 };
 
+/* Into the hash. `a` says what: below 64 an event kind, 64 … a request's effect, FAKE_TRACE_…. */
 void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b);
+enum { FAKE_TRACE_REPLY = 4096, FAKE_TRACE_STRIKE = 8192, FAKE_TRACE_NET, FAKE_TRACE_NODE };
+/* One line of the readable trace, if there is one; n: NULL for none. */
+void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
+               ...) FIRN_PRINTF(3, 4);
 /* Uniform in [0, n); 0 for n = 0. */
 uint64_t fake_below(struct firn_fake_world *w, uint64_t n);
-bool fake_chance(struct firn_fake_world *w, uint32_t ppm);
 
 /* ---- the store's side: fake_store.c */
 struct fake_object {
@@ -151,10 +232,10 @@ struct fake_op {
     struct fake_body *body;
     uint64_t deadline_ns, again_ns; /* again_ns: then a second effect; 0 = none */
     enum firn_fake_fate fate;
-    bool lost; /* no reply will be had */
-    bool loser_500;
-    bool second; /* the reply is that of the second effect */
-    bool want;   /* the next effect decides the reply */
+    bool lost;      /* no reply will be had */
+    bool by_chance; /* its fate was left to the faults */
+    bool second;    /* the reply is that of the second effect */
+    bool want;      /* the next effect decides the reply */
     struct fake_outcome out;
 };
 
@@ -175,5 +256,14 @@ void fake_store_cut(struct firn_fake_node *n);
 void fake_held_free(struct firn_fake_world *w);
 /* Free an operation of which only an EFFECT event was left. */
 void fake_store_drop_event(void *op, enum fake_event_kind kind);
+
+/* ---- the network: fake_net.c */
+void fake_net_init(struct firn_fake_node *n);
+/* The node's process is gone. `ghost`: its core still runs, and is told of its connections' end. */
+void fake_net_gone(struct firn_fake_node *n, bool ghost);
+/* The node can be reached again by some. */
+void fake_net_resume(struct firn_fake_node *n);
+void fake_net_free_node(struct firn_fake_node *n);
+void fake_net_free(struct firn_fake_world *w);
 
 #endif

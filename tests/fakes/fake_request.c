@@ -147,32 +147,32 @@ static enum firn_fake_fate random_fate(struct firn_fake_world *w, const struct f
     bool put = op->op == FIRN_OS_PUT, get = op->op == FIRN_OS_GET, write = is_write(op->op);
     bool repeats = put || op->op == FIRN_OS_DELETE || op->op == FIRN_OS_DELETE_MANY;
     bool cond = put && op->cond != FIRN_OS_ALWAYS;
-    bool coin = fake_below(w, 2) != 0;
     const struct {
         uint32_t ppm;
         bool can;
-        enum firn_fake_fate fate;
+        enum fake_strike_kind kind;
+        enum firn_fake_fate fate[2]; /* one or the other */
     } t[] = {
-        {f->lost_before, true, coin ? FIRN_FAKE_DROP : FIRN_FAKE_RESET},
-        {f->lost_after, true, coin ? FIRN_FAKE_LOSE_REPLY : FIRN_FAKE_RESET_DONE},
-        {f->late, write, FIRN_FAKE_LATE},
-        {f->twice, repeats, coin ? FIRN_FAKE_TWICE : FIRN_FAKE_TWICE_SECOND},
-        {f->err_500, true, coin || !write ? FIRN_FAKE_500 : FIRN_FAKE_500_DONE},
-        {f->err_503, true, FIRN_FAKE_503},
-        {f->err_409, cond, FIRN_FAKE_409},
-        {f->refused, true, FIRN_FAKE_REFUSED},
-        {f->short_read, get, FIRN_FAKE_SHORT_READ},
-        {f->bit_flip, get, FIRN_FAKE_BIT_FLIP},
+        {f->lost_before, true, FAKE_LOST_BEFORE, {FIRN_FAKE_DROP, FIRN_FAKE_RESET}},
+        {f->lost_after, true, FAKE_LOST_AFTER, {FIRN_FAKE_LOSE_REPLY, FIRN_FAKE_RESET_DONE}},
+        {f->late, write, FAKE_LATE, {FIRN_FAKE_LATE, FIRN_FAKE_LATE}},
+        {f->twice, repeats, FAKE_TWICE, {FIRN_FAKE_TWICE, FIRN_FAKE_TWICE_SECOND}},
+        {f->err_500, true, FAKE_500, {FIRN_FAKE_500, write ? FIRN_FAKE_500_DONE : FIRN_FAKE_500}},
+        {f->err_503, true, FAKE_503, {FIRN_FAKE_503, FIRN_FAKE_503}},
+        {f->err_409, cond, FAKE_409, {FIRN_FAKE_409, FIRN_FAKE_409}},
+        {f->refused, true, FAKE_REFUSED, {FIRN_FAKE_REFUSED, FIRN_FAKE_REFUSED}},
+        {f->denied, true, FAKE_DENIED, {FIRN_FAKE_DENIED, FIRN_FAKE_DENIED}},
+        {f->short_read, get, FAKE_SHORT_READ, {FIRN_FAKE_SHORT_READ, FIRN_FAKE_SHORT_READ}},
+        {f->bit_flip, get, FAKE_BIT_FLIP, {FIRN_FAKE_BIT_FLIP, FIRN_FAKE_BIT_FLIP}},
     };
-    uint64_t r = fake_below(w, 1000000);
+    enum firn_fake_fate fate = FIRN_FAKE_CLEAN;
+    /* Each kind is asked each time, so that what one does shifts no other's draws. */
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
-        if (!t[i].can)
-            continue;
-        if (r < t[i].ppm)
-            return t[i].fate;
-        r -= t[i].ppm;
+        bool due = t[i].can && fake_due(w, t[i].kind, t[i].ppm);
+        if (due && fate == FIRN_FAKE_CLEAN && fake_claim(w, t[i].kind))
+            fate = t[i].fate[firn_fake_strike_random(w) & 1];
     }
-    return FIRN_FAKE_CLEAN;
+    return fate;
 }
 
 static uint64_t latency(struct firn_fake_world *w, const struct fake_op *op)
@@ -189,8 +189,8 @@ static uint64_t latency(struct firn_fake_world *w, const struct fake_op *op)
         }
         ns += bytes * FIRN_SEC / o->bytes_per_sec;
     }
-    if (fake_chance(w, o->faults.slow))
-        ns *= 10 + fake_below(w, 91);
+    if (fake_strike(w, FAKE_SLOW, o->faults.slow))
+        ns *= 10 + firn_fake_strike_random(w) % 91;
     return ns;
 }
 
@@ -366,7 +366,7 @@ static void store_submit(void *ctx, struct firn_os_req *req)
     if (n->cut)
         plan = (struct firn_fake_plan){.fate = FIRN_FAKE_RESET};
     op->fate = plan.fate == FIRN_FAKE_RANDOM ? random_fate(w, op) : plan.fate;
-    op->loser_500 = plan.fate == FIRN_FAKE_RANDOM && fake_chance(w, w->opt.faults.loser_500);
+    op->by_chance = plan.fate == FIRN_FAKE_RANDOM;
     schedule(w, op, &plan);
 }
 

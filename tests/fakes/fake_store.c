@@ -132,7 +132,7 @@ static bool condition_holds(struct firn_fake_world *w, struct fake_op *op, struc
 static void do_put(struct firn_fake_world *w, struct fake_op *op, struct fake_outcome *o)
 {
     if (!condition_holds(w, op, o)) {
-        if (op->loser_500)
+        if (op->by_chance && fake_strike(w, FAKE_LOSER_500, w->opt.faults.loser_500))
             fake_fail(o, FIRN_UNCERTAIN, 500, "internal error");
         return;
     }

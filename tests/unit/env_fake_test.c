@@ -284,8 +284,19 @@ static void test_cut(void **state)
 static uint64_t storm(uint64_t seed)
 {
     struct firn_fake_options o = {.seed = seed, .timer_slack_ns = FIRN_MS};
-    o.faults = (struct firn_fake_faults){50000, 50000, 50000, 50000, 50000, 50000,
-                                         50000, 50000, 50000, 50000, 50000, 50000};
+    o.faults = (struct firn_fake_faults){.lost_before = 50000,
+                                         .lost_after = 50000,
+                                         .late = 50000,
+                                         .twice = 50000,
+                                         .err_500 = 50000,
+                                         .err_503 = 50000,
+                                         .err_409 = 50000,
+                                         .refused = 50000,
+                                         .denied = 50000,
+                                         .loser_500 = 50000,
+                                         .short_read = 50000,
+                                         .bit_flip = 50000,
+                                         .slow = 50000};
     struct firn_fake_world *w = firn_fake_world_new(&o);
     static struct call c[200];
     memset(c, 0, sizeof c);
