@@ -89,6 +89,16 @@ static void role_lost(void *arg, enum firn_role role)
     finish(c, FIRN_COMPACTOR_FENCED, &err);
 }
 
+static void broken(void *arg, const struct firn_err *err)
+{
+    finish(arg, FIRN_COMPACTOR_FAILED, err);
+}
+
+bool firn_compactor_went_back(const struct firn_compactor *c)
+{
+    return firn_manifest_went_back(c->mnode);
+}
+
 /* ---- releasing */
 
 static void released(struct firn_intent *it)
@@ -441,6 +451,7 @@ enum firn_status firn_compactor_create(const struct firn_env *env, struct firn_s
     struct firn_manifest_options o = {
         .interval_ns = settings->manifest_interval_ns,
         .fenced = role_lost,
+        .broken = broken,
         .arg = c,
     };
     enum firn_status s = firn_manifest_node_create(env, store, &o, &c->mnode);

@@ -53,6 +53,9 @@ void firn_compactor_halt(struct firn_compactor *c);
 /* Before start or after ended only. NULL-safe. */
 void firn_compactor_free(struct firn_compactor *c);
 
+/* After ended with FAILED: as firn_writer_went_back. */
+bool firn_compactor_went_back(const struct firn_compactor *c);
+
 /* /readyz: one "name: ok" or "name: why not" line per check; true when all are well. */
 bool firn_compactor_ready(const struct firn_compactor *c, struct firn_buf *lines);
 const struct firn_compactor_stats *firn_compactor_stats_of(const struct firn_compactor *c);

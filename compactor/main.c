@@ -28,7 +28,8 @@ static void ended(void *arg, enum firn_compactor_end how, const struct firn_err 
     };
     if (how != FIRN_COMPACTOR_STOPPED)
         firn_main_complain(m, err->text);
-    firn_main_quit(m, status[how]);
+    bool went_back = how == FIRN_COMPACTOR_FAILED && firn_compactor_went_back(m->core);
+    firn_main_quit(m, went_back ? FIRN_EXIT_WENT_BACK : status[how]);
 }
 
 int main(int argc, char **argv)

@@ -22,7 +22,10 @@ static void ended(void *arg, bool failed, const struct firn_err *err)
     struct firn_main *m = arg;
     if (failed)
         firn_main_complain(m, err->text);
-    firn_main_quit(m, failed ? FIRN_EXIT_FAILED : 0);
+    int status = failed ? FIRN_EXIT_FAILED : 0;
+    if (failed && firn_reader_went_back(m->core))
+        status = FIRN_EXIT_WENT_BACK;
+    firn_main_quit(m, status);
 }
 
 int main(int argc, char **argv)

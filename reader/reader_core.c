@@ -74,6 +74,16 @@ void firn_reader_stop(struct firn_reader *r)
     firn_reader__finish(r, false, NULL);
 }
 
+static void broken(void *arg, const struct firn_err *err)
+{
+    firn_reader__finish(arg, true, err);
+}
+
+bool firn_reader_went_back(const struct firn_reader *r)
+{
+    return firn_manifest_went_back(r->mnode);
+}
+
 /* --- opening */
 
 static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, struct firn_err *err)
@@ -194,7 +204,11 @@ enum firn_status firn_reader_create(const struct firn_env *env, struct firn_stor
     r->open_retry.arg = r;
     firn_reader__tail_init(r);
     firn_reader__report_init(r);
-    struct firn_manifest_options mo = {.interval_ns = settings->manifest_interval_ns};
+    struct firn_manifest_options mo = {
+        .interval_ns = settings->manifest_interval_ns,
+        .broken = broken,
+        .arg = r,
+    };
     struct firn_lsm_options lo = {.cache_bytes = r->budget.total, .budget = &r->budget};
     enum firn_status s = firn_manifest_node_create(env, store, &mo, &r->mnode);
     if (s == FIRN_OK)

@@ -37,6 +37,9 @@ void firn_reader_stop(struct firn_reader *r);
 /* Before start or after ended only. NULL-safe. */
 void firn_reader_free(struct firn_reader *r);
 
+/* After it ended as failed: as firn_writer_went_back. */
+bool firn_reader_went_back(const struct firn_reader *r);
+
 /* /readyz: one line per check; true when all are well. */
 bool firn_reader_ready(struct firn_reader *r, struct firn_buf *lines);
 

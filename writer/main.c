@@ -49,7 +49,8 @@ static void ended(void *arg, enum firn_writer_end how, const struct firn_err *er
     };
     if (how != FIRN_WRITER_STOPPED)
         firn_main_complain(m, err->text);
-    firn_main_quit(m, status[how]);
+    bool went_back = how == FIRN_WRITER_FAILED && firn_writer_went_back(m->core);
+    firn_main_quit(m, went_back ? FIRN_EXIT_WENT_BACK : status[how]);
 }
 
 static enum firn_status begin(struct firn_main *m)

@@ -158,6 +158,16 @@ static void role_lost(void *arg, enum firn_role role)
     firn_writer__role_lost(arg);
 }
 
+static void broken(void *arg, const struct firn_err *err)
+{
+    firn_writer__finish(arg, FIRN_WRITER_FAILED, err);
+}
+
+bool firn_writer_went_back(const struct firn_writer *w)
+{
+    return firn_manifest_went_back(w->mnode);
+}
+
 /* --- serving */
 
 static void begin_serving(struct firn_writer *w)
@@ -590,6 +600,7 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     struct firn_manifest_options mo = {
         .interval_ns = settings->manifest_interval_ns,
         .fenced = role_lost,
+        .broken = broken,
         .arg = w,
     };
     struct firn_lsm_options lo = {.cache_bytes = w->budget.total, .budget = &w->budget};

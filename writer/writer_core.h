@@ -48,6 +48,11 @@ void firn_writer_halt(struct firn_writer *w);
 /* Before start or after ended only. NULL-safe. */
 void firn_writer_free(struct firn_writer *w);
 
+/* After ended with FAILED: the manifest went back to an older one, or is gone. Whoever starts on it
+ * again, this process too, would build on the older state: nobody should before a person has
+ * looked. */
+bool firn_writer_went_back(const struct firn_writer *w);
+
 /* /readyz: one "name: ok" or "name: why not" line per check; true when all are well. */
 bool firn_writer_ready(struct firn_writer *w, struct firn_buf *lines);
 

@@ -14,6 +14,8 @@
 /* Exit statuses beside 0. */
 #define FIRN_EXIT_FAILED 1
 #define FIRN_EXIT_USAGE 2 /* bad settings */
+#define FIRN_EXIT_WENT_BACK                                                                        \
+    65 /* the manifest went back to an older one: nobody must start before a person has looked */
 #define FIRN_EXIT_FENCED                                                                           \
     75 /* a newer writer serves: the service manager must not restart us at once */
 

@@ -78,6 +78,7 @@ enum firn_status firn_manifest__fail(struct firn_manifest_node *n, enum firn_sta
     if (n->failed == FIRN_OK) {
         n->failed = st;
         n->failed_err = *err;
+        firn_defer(n->env, &n->broken_turn);
     }
     return n->failed;
 }
@@ -117,6 +118,13 @@ static void fenced_turn(void *arg)
         if (n->options.fenced && !n->stopping)
             n->options.fenced(n->options.arg, (enum firn_role)role);
     }
+}
+
+static void broken_turn(void *arg)
+{
+    struct firn_manifest_node *n = arg;
+    if (n->options.broken && !n->stopping)
+        n->options.broken(n->options.arg, &n->failed_err);
 }
 
 /* May m follow the newest? A database made over a dropped one may, for who is creating it. */
@@ -193,6 +201,7 @@ enum firn_status firn_manifest_node_create(const struct firn_env *env, struct fi
     if (!n->options.attempt_ns)
         n->options.attempt_ns = 5 * FIRN_SEC;
     n->fenced_turn = (struct firn_defer){.fn = fenced_turn, .arg = n};
+    n->broken_turn = (struct firn_defer){.fn = broken_turn, .arg = n};
     n->stop_turn = (struct firn_defer){.fn = stop_turn, .arg = n};
     firn_manifest__reads_init(n);
     firn_manifest__commit_init(n);
@@ -213,6 +222,7 @@ void firn_manifest_node_free(struct firn_manifest_node *n)
     firn_timer_stop(n->env, &n->read_timer);
     firn_defer_cancel(n->env, &n->read_turn);
     firn_defer_cancel(n->env, &n->fenced_turn);
+    firn_defer_cancel(n->env, &n->broken_turn);
     firn_defer_cancel(n->env, &n->stop_turn);
     firn_manifest__commit_deinit(n);
     firn_manifest_unref(n->newest);
@@ -249,6 +259,11 @@ void firn_manifest_hold(struct firn_manifest_node *n, enum firn_role role, uint6
         if (n->newest)
             check_holds(n);
     }
+}
+
+bool firn_manifest_went_back(const struct firn_manifest_node *n)
+{
+    return n->failed == FIRN_CORRUPT;
 }
 
 void firn_manifest_set_name_rate(struct firn_manifest_node *n, uint32_t name_writes_per_sec)

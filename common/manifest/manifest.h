@@ -35,6 +35,10 @@ struct firn_manifest_options {
     /* The role named to firn_manifest_hold is no longer ours: stop it. Called once per hold, on the
      * loop, from within no call of this room. NULL: nobody listens. */
     void (*fenced)(void *arg, enum firn_role role);
+    /* This process must not go on: the manifest went back to an older one or is gone, or another
+     * database lies here; err (borrowed) says which. Called at most once, on the loop, from within
+     * no call of this room, whoever's request met it. NULL: nobody listens. */
+    void (*broken)(void *arg, const struct firn_err *err);
     void *arg;
 };
 
@@ -84,6 +88,9 @@ void firn_manifest_read_cancel(struct firn_manifest_node *n, struct firn_manifes
  * gives the role up (released). */
 void firn_manifest_hold(struct firn_manifest_node *n, enum firn_role role, uint64_t epoch,
                         const struct firn_id *process_nonce);
+
+/* The manifest went back, or is gone: what was read here before is not what lies in the store. */
+bool firn_manifest_went_back(const struct firn_manifest_node *n);
 
 /* Tell the node how often the store allows writes of one name (dialect; 0 = no limit). */
 void firn_manifest_set_name_rate(struct firn_manifest_node *n, uint32_t name_writes_per_sec);

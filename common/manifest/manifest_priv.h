@@ -77,6 +77,7 @@ struct firn_manifest_node {
 
     struct firn_manifest__hold hold[3]; /* by enum firn_role */
     struct firn_defer fenced_turn;
+    struct firn_defer broken_turn;
 
     struct firn_manifest__commit commit;
 

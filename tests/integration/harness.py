@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 SKIPPED = 77
@@ -51,6 +52,11 @@ def wait_for(what, condition, seconds=30.0):
         if time.monotonic() > end:
             raise AssertionError("not in %g s: %s" % (seconds, what))
         time.sleep(0.02)
+
+
+def flip(data, at):
+    """The same with one bit changed."""
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1:]
 
 
 class Error(Exception):
@@ -153,6 +159,19 @@ class Node:
         except OSError:
             return False
 
+    def checks(self):
+        """What /readyz?verbose says, well or not."""
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:%d/readyz?verbose" % self.http, timeout=5) as r:
+                return r.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.read().decode()
+
+    def said(self, *texts):
+        """Whether a line of the log holds all of the texts."""
+        with open(self.log, errors="replace") as f:
+            return any(all(t in line for t in texts) for line in f)
+
     def metrics(self):
         with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % self.http, timeout=5) as r:
             return r.read().decode()
@@ -212,6 +231,20 @@ class FileStore:
                     pass  # deleted meanwhile
         return found
 
+    def get(self, name):
+        with open(os.path.join(self.root, name), "rb") as f:
+            return f.read()
+
+    def put(self, name, data):
+        """By hand, past all conditions; whole or not at all, as with a store."""
+        path = os.path.join(self.root, name)
+        with open(path + ".by-hand", "wb") as f:
+            f.write(data)
+        os.rename(path + ".by-hand", path)
+
+    def delete(self, name):
+        os.unlink(os.path.join(self.root, name))
+
     def close(self):
         pass
 
@@ -240,12 +273,26 @@ class CephStore:
             "AWS_REGION": v.get("S3_REGION", "us-east-1"),
         }
 
+    def curl(self, where, *words, data=None):
+        """A request for what lies `where` in the bucket, signed by curl: not by the code under test."""
+        url = "%s/%s%s" % (self.endpoint, self.bucket, where)
+        cmd = ["curl", "-sSf", "--noproxy", "*", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
+               self.access + ":" + self.secret, "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", *words, url]
+        return subprocess.run(cmd, check=True, input=data, stdout=subprocess.PIPE).stdout
+
     def request(self, query):
-        """A GET of the bucket, signed by curl: not by the code under test."""
-        url = "%s/%s?%s" % (self.endpoint, self.bucket, query)
-        words = ["curl", "-sSf", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", self.access + ":" + self.secret,
-                 "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", url]
-        return subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout.decode()
+        """A GET of the bucket."""
+        return self.curl("?" + query).decode()
+
+    def get(self, name):
+        return self.curl("/%s/%s" % (self.prefix, name))
+
+    def put(self, name, data):
+        """By hand, past all conditions."""
+        self.curl("/%s/%s" % (self.prefix, name), "-X", "PUT", "--data-binary", "@-", data=data)
+
+    def delete(self, name):
+        self.curl("/%s/%s" % (self.prefix, name), "-X", "DELETE")
 
     def list(self):
         found, after = {}, ""
@@ -263,6 +310,32 @@ class CephStore:
 
     def close(self):
         subprocess.run([self.script, "stop", self.dir], check=False)
+
+
+class Proxy:
+    """faultproxy before an S3 endpoint; args are its own."""
+
+    def __init__(self, bin_dir, endpoint, *args):
+        self.url = "http://127.0.0.1:%d" % free_port()
+        self.process = subprocess.Popen([os.path.join(bin_dir, "faultproxy"), "--listen", self.url[len("http://"):], "--to",
+                                         endpoint[len("http://"):], *args], stdout=subprocess.PIPE)
+        assert b"listening" in self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def signal(self, signo):
+        self.process.send_signal(signo)
+
+    def outage(self):
+        """Begin one, or end it."""
+        self.signal(signal.SIGUSR1)
+        assert b"outage" in self.process.stdout.readline()
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 class Work:

@@ -18,7 +18,7 @@ struct proc {
     const struct firn_env *env;
     struct firn_store *store;
     struct firn_manifest_node *node;
-    unsigned fenced;
+    unsigned fenced, broken;
     bool stopped;
 };
 
@@ -70,9 +70,15 @@ static inline void fenced(void *arg, enum firn_role role)
     ((struct proc *)arg)->fenced++;
 }
 
+static inline void broken(void *arg, const struct firn_err *err)
+{
+    assert_true(err->text[0]);
+    ((struct proc *)arg)->broken++;
+}
+
 static inline void proc_open(struct proc *p)
 {
-    struct firn_manifest_options o = {.fenced = fenced, .arg = p};
+    struct firn_manifest_options o = {.fenced = fenced, .broken = broken, .arg = p};
     memset(p, 0, sizeof *p);
     p->fake = firn_fake_node_add(world, NULL);
     p->env = firn_fake_env(p->fake);

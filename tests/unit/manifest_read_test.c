@@ -79,6 +79,36 @@ static void a_manifest_that_goes_back_stops_the_node(void **state)
     flush_start(&f, &p, 1, 20, 1);
     assert_int_equal(flush_end(&f), FIRN_CORRUPT);
     assert_non_null(strstr(f.it.base.err.text, "went back"));
+    firn_fake_run_for(world, FIRN_SEC);
+    assert_int_equal(p.broken, 1);
+    assert_true(firn_manifest_went_back(p.node));
+    free(old);
+    proc_close(&p);
+    firn_fake_world_free(world);
+}
+
+/* Found by a commit, without a read: the owner must hear of it, or it would propose for ever. */
+static void a_commit_that_meets_an_older_manifest_tells_the_owner(void **state)
+{
+    (void)state;
+    struct proc p;
+    struct flush f;
+    struct firn_slice body;
+    open_writer(&p, 14);
+    assert_true(firn_fake_get(world, "manifest", &body));
+    void *old = malloc(body.len);
+    size_t len = body.len;
+    memcpy(old, body.data, len);
+    flush_start(&f, &p, 1, 10, 0);
+    assert_int_equal(flush_end(&f), FIRN_OK);
+    assert_false(firn_manifest_went_back(p.node));
+    firn_fake_put(world, "manifest", old, len);
+    flush_start(&f, &p, 1, 20, 1);
+    assert_int_equal(flush_end(&f), FIRN_UNCERTAIN); /* refused, as far as we can know */
+    assert_non_null(strstr(f.it.base.err.text, "went back"));
+    firn_fake_run_for(world, FIRN_SEC);
+    assert_int_equal(p.broken, 1);
+    assert_int_equal(p.fenced, 0);
     free(old);
     proc_close(&p);
     firn_fake_world_free(world);
@@ -154,6 +184,7 @@ int main(void)
         cmocka_unit_test(reads_share_what_was_sent_after_them),
         cmocka_unit_test(a_read_ends_at_its_deadline),
         cmocka_unit_test(a_manifest_that_goes_back_stops_the_node),
+        cmocka_unit_test(a_commit_that_meets_an_older_manifest_tells_the_owner),
         cmocka_unit_test(an_older_reply_to_an_earlier_request_is_thrown_away),
         cmocka_unit_test(damage_on_the_way_is_not_believed_at_once),
     };
