@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.parse
 
-from harness import Error, Node, Work, free_port, wait_for
+from harness import Error, Node, Proxy, Work, flip, free_port, wait_for
 
 SERVERS = ("firn-writer", "firn-compactor")
 PROGRAMS = SERVERS + ("firn-reader", "firnctl")
@@ -69,14 +69,6 @@ def expect(work, programs, texts, env, store=None):
 
 
 # ---- the bucket, by curl
-
-
-def curl(work, key, *words):
-    s = work.store
-    cmd = ["curl", "-sSf", "--noproxy", "*", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user", s.access + ":" + s.secret,
-           "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD", *words,
-           "%s/%s/%s" % (s.endpoint, s.bucket, key)]
-    return subprocess.run(cmd, check=True, stdout=subprocess.PIPE).stdout
 
 
 def objects(work):
@@ -318,12 +310,6 @@ def node_at(work, url, role, name):
     return n
 
 
-def said(node, *texts):
-    """Whether a line of the node's log holds all of the texts."""
-    with open(node.log, errors="replace") as f:
-        return any(all(t in line for t in texts) for line in f)
-
-
 def right_taken(work):
     """The store begins to say 403 for what is missing, and so for the slot behind the end of the log: no node may
     believe that this is the end, and no writer may push another out before it has noticed."""
@@ -342,7 +328,7 @@ def right_taken(work):
     cr.do("KV.FRESHNESS", "0")
     got = cr.ask("GET", "k")
     assert isinstance(got, Error) and str(got).startswith("KVSTALE"), "a reader believed a 403: %r" % got
-    assert said(r, "403 AccessDenied", "s3:ListBucket"), r.tail()
+    assert r.said("403 AccessDenied", "s3:ListBucket"), r.tail()
     server.hides = False
     wait_for("the reader serves again", lambda: cr.ask("GET", "k") == b"v")
     assert c.do("SET", "k", "w") == b"OK" and cr.do("GET", "k") == b"w"
@@ -356,58 +342,24 @@ def right_taken(work):
 # ---- a damaged manifest
 
 
-def flip(data, at):
-    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1:]
-
-
 def damaged_manifest(work):
     say("a damaged manifest")
-    name = work.store.prefix + "/manifest"
-    path = os.path.join(work.dir, "manifest")
-    good = curl(work, name)
+    good = work.store.get("manifest")
     for bad in (b"", good[:20], good[:-1], flip(good, 3), flip(good, len(good) // 2), flip(good, len(good) - 1)):
-        with open(path, "wb") as f:
-            f.write(bad)
-        curl(work, name, "-T", path)
+        work.store.put("manifest", bad)
         expect(work, PROGRAMS, ("manifest",), keys_env(work))
         rc, out, err = work.ctl("verify")
         assert rc == 1 and "error: manifest" in out, out + err
-        assert curl(work, name) == bad, "a damaged manifest was written over"
-    with open(path, "wb") as f:
-        f.write(good)
-    curl(work, name, "-T", path)
+        assert work.store.get("manifest") == bad, "a damaged manifest was written over"
+    work.store.put("manifest", good)
 
 
 # ---- a proxy before the store
 
 
-class Proxy:
-    def __init__(self, work, *args):
-        self.url = "http://127.0.0.1:%d" % free_port()
-        self.process = subprocess.Popen([os.path.join(work.bin, "faultproxy"), "--listen", self.url[7:], "--to",
-                                         work.store.endpoint[7:], *args], stdout=subprocess.PIPE)
-        assert b"listening" in self.process.stdout.readline()
-
-    def __enter__(self):
-        return self
-
-    def signal(self, signo):
-        self.process.send_signal(signo)
-
-    def outage(self):
-        """Begin one, or end it."""
-        self.signal(signal.SIGUSR1)
-        assert b"outage" in self.process.stdout.readline()
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
 def read_only(work):
     say("rights to read alone: readers serve")
-    with Proxy(work, "--deny", "PUT") as proxy:
+    with Proxy(work.bin, work.store.endpoint, "--deny", "PUT") as proxy:
         env = keys_env(work, AWS_ENDPOINT_URL_S3=proxy.url)
         expect(work, SERVERS, ("403 AccessDenied", "s3:PutObject"), env)
         rc, _, text = run(work, "firnctl", env, work.store.url)
@@ -426,10 +378,10 @@ def waiting(work):
     r.start(ready=False)
     wait_for("it says so twice", lambda: open(r.log).read().count("no database yet") >= 2)
     assert r.process.poll() is None and r.stop() == 0
-    with Proxy(work) as proxy:
+    with Proxy(work.bin, work.store.endpoint) as proxy:
         proxy.outage()
         r = node_at(work, proxy.url, "reader", "patient").start(ready=False)
-        wait_for("it says so", lambda: said(r, "the store does not answer", "why=", proxy.url))
+        wait_for("it says so", lambda: r.said("the store does not answer", "why=", proxy.url))
         assert r.process.poll() is None
         proxy.outage()
         wait_for("it serves", r.is_ready)
@@ -518,7 +470,7 @@ def lost(acked, node):
 
 def goes_away(work):
     """Connections that break, a store that hangs, a gateway that is killed; nodes that start meanwhile."""
-    with Proxy(work) as proxy:
+    with Proxy(work.bin, work.store.endpoint) as proxy:
         proxy.outage()
         w = node_at(work, proxy.url, "writer", "writer").start(ready=False)
         r = node_at(work, proxy.url, "reader", "reader").start(ready=False)
