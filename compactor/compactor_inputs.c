@@ -247,8 +247,7 @@ static void load_more(struct compactor_merge *j)
             if (s == FIRN_OK && j->tombs)
                 settle_runs(j);
             for (size_t i = 0; i < j->inputs; i++) {
-                FIRN_SOMETIMES_IF(j->input[i].skipped,
-                                  "compactor: a table of which nothing is left went unread");
+                FIRN_SOMETIMES_IF(j->input[i].skipped, "compactor: a table left unread");
                 j->c->stats.tables_unread += j->input[i].skipped;
             }
             j->phase = MERGE_LOADING;

@@ -269,7 +269,7 @@ static enum firn_status apply(void *arg, const struct firn_slot_result *batch)
     struct firn_err err = {0};
     if (firn_place_cmp(batch->place, r->db.durable_place) < 0) {
         /* Below the floor of a view that was jumped to: read for those who listen alone. */
-        FIRN_SOMETIMES("reader: a slot below the floor read for listeners");
+        FIRN_SOMETIMES("reader: a slot read for listeners alone");
         firn_engine_feed(r->engine, batch->batch, batch->records);
         return FIRN_OK;
     }

@@ -3,7 +3,8 @@
 
   FIRN_SOMETIMES=/tmp/sim build/release/bin/sim_cluster; tests/sometimes.py simulator=/tmp/sim [unit=/tmp/unit …]
 
-Each argument is a corpus: its name and the file its programs added their counters to (tests/sometimes_file.h). Points that
+Each argument is a corpus: its name and the file its programs added their counters to (tests/sometimes_file.h), or the
+report of sim_cluster --report. Points that
 no program of a corpus has linked count as not reached there. Exits non-zero when --require is given and a point was reached
 in none of them.
 """
@@ -30,7 +31,10 @@ def points():
 def read(path):
     counts = {}
     for line in Path(path).read_text().splitlines():
-        count, name = line.split("\t", 1)
+        m = re.match(r"(?:sometimes (\d+) |(\d+)\t)(.*)", line)
+        if not m:
+            continue  # another figure of the simulator's report
+        count, name = m[1] or m[2], m[3]
         counts[name] = counts.get(name, 0) + int(count)
     return counts
 

@@ -302,7 +302,7 @@ static enum firn_status replay_from(struct firn_writer *w, struct firn_place *at
         FIRN_SOMETIMES("writer: a warm take-over");
         return FIRN_OK;
     }
-    FIRN_SOMETIMES_IF(w->standby.tail, "writer: a standby behind the floor replays from that");
+    FIRN_SOMETIMES_IF(w->standby.tail, "writer: a standby behind the floor");
     *at = w->manifest->floor;
     w->db.durable_seqno = pb->seqno_at_floor;
     firn_memory_deinit(&w->memory);
@@ -513,7 +513,7 @@ static void drained(void *arg)
     set_state(w, WRITER_FLUSHING);
     firn_append_close_now(w->append);
     w->hands_over = w->manifest->pb->writer->heartbeat_kept_ms > 0;
-    FIRN_SOMETIMES_IF(w->hands_over, "writer: stopping, it leaves the last flush to a standby");
+    FIRN_SOMETIMES_IF(w->hands_over, "writer: the last flush left to a standby");
     if (!w->hands_over)
         firn_writer__freeze_now(w);
     firn_writer__step_out(w);

@@ -109,7 +109,7 @@ static void read_answered(struct firn_manifest_read *r)
     if (durable_past(w, p->need_gate))
         read_probe_ends(w);
     else
-        FIRN_SOMETIMES("writer: a manifest read waits for the slots sent before it");
+        FIRN_SOMETIMES("writer: a manifest read waits for its slots");
     firn_writer__see_manifest(w, r->manifest);
     firn_engine_advance(w->engine);
 }

@@ -139,7 +139,7 @@ static enum firn_status known(struct firn_eval *x, const struct request *q)
         note_ops(x, &q->then);
         note_ops(x, &q->otherwise);
     }
-    FIRN_SOMETIMES_IF(st == FIRN_OK, "engine: a request answered by what is remembered of its ID");
+    FIRN_SOMETIMES_IF(st == FIRN_OK, "engine: a request remembered by its ID");
     return st == FIRN_OK ? replay(x, q, &d) : st;
 }
 

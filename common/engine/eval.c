@@ -80,7 +80,7 @@ static void note_parked_end(struct firn_eval *x)
     const struct firn_read *r = &x->s->read;
     uint64_t took = firn_boot_ns(x->db->env) - x->arrival_ns;
     firn_hist_add(&e->stat.parked_ns, took);
-    FIRN_SOMETIMES_IF(r->trips > 1, "engine: a command evaluated anew after several fetches");
+    FIRN_SOMETIMES_IF(r->trips > 1, "engine: a command parked more than once");
     if (r->trips) {
         e->stat.cold_reads++;
         e->stat.cold_trips += r->trips;

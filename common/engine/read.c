@@ -273,10 +273,8 @@ static enum firn_status retry_on_new_view(struct firn_eval *x)
         return firn_engine__range_lost(x);
     if (s->retried)
         return FIRN_CORRUPT;
-    FIRN_SOMETIMES_IF(!firn_engine__range_is_open(s),
-                      "engine: 404 of a point read, the manifest reloaded");
-    FIRN_SOMETIMES_IF(firn_engine__range_is_open(s),
-                      "engine: 404 of a walk, the manifest reloaded");
+    FIRN_SOMETIMES_IF(!firn_engine__range_is_open(s), "engine: 404 of a point read");
+    FIRN_SOMETIMES_IF(firn_engine__range_is_open(s), "engine: 404 of a walk");
     x->e->stat.reloads += s->reload_ticket == 0;
     enum firn_status st = firn_engine__manifest_read(x);
     if (st != FIRN_OK)

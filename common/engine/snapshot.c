@@ -327,7 +327,7 @@ enum firn_status firn_engine__snapshot_gone(struct firn_eval *x)
         if (s->id == x->s->at_snapshot)
             firn_engine__snapshot_end(s, FIRN_SNAPSHOT_LOST);
     }
-    FIRN_SOMETIMES("engine: a snapshot ended by a table that is gone");
+    FIRN_SOMETIMES("engine: a snapshot ended by a missing table");
     firn_reply_error(x->out, "KVGONE the snapshot %" PRIu64 " has ended: a table of it is gone",
                      x->s->at_snapshot);
     return FIRN_INVALID;

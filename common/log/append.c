@@ -190,7 +190,7 @@ static void slot_put(struct firn_store_op *op)
     case FIRN_OK:
     case FIRN_ABSENT: /* 412, then 404: it was ours, was flushed and collected: durable */
         FIRN_SOMETIMES_IF(op->status == FIRN_ABSENT,
-                          "log: own slot was collected before its PUT was answered");
+                          "log: own slot collected before its reply came");
         FIRN_SOMETIMES_IF(s != *ring_at(a, a->durable_slots),
                           "log: a slot landed before an older one");
         s->state = SLOT_LANDED;

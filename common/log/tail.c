@@ -146,7 +146,7 @@ static void manifest_read(struct firn_manifest_read *r)
     }
     t->user.manifest(t->user.arg, r->manifest);
     if (t->end_stale) {
-        FIRN_SOMETIMES("log: the tail was moved while an end was being vouched for");
+        FIRN_SOMETIMES("log: the tail was moved while it vouched");
         run_anew(t);
     } else if (vouches(t, r->manifest)) {
         t->stats.vouched_read++;

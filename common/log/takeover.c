@@ -206,7 +206,7 @@ static void barrier_decided(struct firn_takeover *t, struct seal_put *p)
     /* A batch there already: the next try goes further. Any other failure only costs the bound. */
     t->barrier = NULL;
     if (p->op.status == FIRN_OK) {
-        FIRN_SOMETIMES("log: a barrier seal put ahead of a living writer");
+        FIRN_SOMETIMES("log: a barrier seal put");
         t->barrier_stands = true;
     } else {
         t->barrier_ahead *= 2;
@@ -248,7 +248,7 @@ static void look(struct firn_takeover *t, struct seal_put *p)
     if (s != FIRN_OK) {
         damaged(t, p, s, &err);
     } else if (apply(t, &batch, firn_buf_slice(&raw))) {
-        FIRN_SOMETIMES("log: a seal race lost to a batch of a living writer");
+        FIRN_SOMETIMES("log: a seal race lost to a batch");
         barrier_raise(t);
         firn_slots_seek(t->slots, t->at);
         firn_slots_run(t->slots);
@@ -270,7 +270,7 @@ static void slot_decided(struct firn_takeover *t, struct seal_put *p)
         look(t, p);
         break;
     case FIRN_ABSENT:
-        FIRN_SOMETIMES("log: the slot to be sealed was collected by a newer writer");
+        FIRN_SOMETIMES("log: the slot to be sealed was collected");
         (void)firn_fail(&err, FIRN_FENCED, "%s was collected: a newer writer serves this database",
                         p->name);
         finish(t, FIRN_FENCED, &err);

@@ -296,7 +296,7 @@ static void landed(struct firn_manifest_node *n)
         finish_all(&c->batch, FIRN_BUG, NULL, &err);
     } else {
         /* Newer ones were seen meanwhile: they decide. */
-        FIRN_SOMETIMES("manifest: a newer version seen before our commit was answered");
+        FIRN_SOMETIMES("manifest: overtaken before its commit's reply");
         c->maybe_sent = true;
         send_look(n, FIRN_COMMIT_LOOK);
     }
@@ -388,9 +388,9 @@ static void moved(struct firn_manifest_node *n, struct firn_manifest *m)
     go_idle(n);
     settle_intents(n, m);
     FIRN_SOMETIMES_IF(uncertain && firn_list_empty(&c->batch),
-                      "manifest: a commit of unknown outcome had landed, or was fenced");
+                      "manifest: an open commit had been decided");
     FIRN_SOMETIMES_IF(uncertain && !firn_list_empty(&c->batch),
-                      "manifest: a commit of unknown outcome had not landed");
+                      "manifest: an open commit had come to nothing");
     /* What was neither applied nor fenced is proposed again, before what came later. */
     c->lost_race = !firn_list_empty(&c->batch) || c->create;
     firn_list_splice(&c->batch, &c->queued);

@@ -116,7 +116,7 @@ static enum firn_status add_flushed(Firn__Manifest *m, const Firn__Table *t, siz
 {
     if (t->role != FIRN__TABLE_ROLE__WRITER || t->epoch != m->writer->epoch ||
         t->number < m->writer->watermark) {
-        FIRN_SOMETIMES("manifest: a flushed table below the watermark refused");
+        FIRN_SOMETIMES("manifest: a flush below the watermark refused");
         return firn_fail(err, FIRN_CONFLICT,
                          "a flush may not add table %llu-%llu: its epoch is %llu and its watermark "
                          "%llu (I10)",

@@ -211,7 +211,7 @@ static enum firn_status check_output(const Firn__Manifest *m, const struct firn_
         return FIRN_OK;
     if (name.role != FIRN_ROLE_COMPACTOR || name.epoch != m->compactor->epoch ||
         name.number < m->compactor->watermark || firn_manifest__in_garbage(m, &name)) {
-        FIRN_SOMETIMES("manifest: an output below the watermark refused");
+        FIRN_SOMETIMES("manifest: a merge below the watermark refused");
         return firn_fail(err, FIRN_CONFLICT,
                          "a compaction may not add table %llu-%llu: its epoch is %llu and its "
                          "watermark %llu (I10)",

@@ -33,7 +33,7 @@ static enum firn_status claim_apply(struct firn_intent *it, Firn__Manifest *m, s
     }
     /* Ours may have landed, and another took over from it: that one is the newer. */
     if (c->epoch && held > c->epoch) {
-        FIRN_SOMETIMES("manifest: a claim of unknown outcome was overtaken");
+        FIRN_SOMETIMES("manifest: an open claim was overtaken");
         return firn_fail(err, FIRN_CONFLICT,
                          "epoch %llu was claimed while our claim of %llu was open",
                          (unsigned long long)held, (unsigned long long)c->epoch);

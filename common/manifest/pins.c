@@ -227,8 +227,7 @@ static void confirmed(struct firn_pins *p, const char *etag)
         check(p);
         return;
     }
-    FIRN_SOMETIMES_IF(p->state == PINS_LOOKING,
-                      "manifest: a renewal of unknown outcome had landed");
+    FIRN_SOMETIMES_IF(p->state == PINS_LOOKING, "manifest: an open renewal had landed");
     p->stats.renewed++;
     p->state = PINS_LIVE;
     firn_timer_start(p->env, &p->timer, part(p, RENEW_SHARE));
@@ -290,7 +289,7 @@ static void look_at(struct firn_pins *p, struct firn_slice body, const char *eta
         confirmed(p, etag);
     } else if (s == FIRN_OK && p->state == PINS_LOOKING && is_nonce(&pin, &p->there)) {
         /* Still the body of before: the renewal has not landed, and may be tried again. */
-        FIRN_SOMETIMES("manifest: a renewal of unknown outcome had not landed");
+        FIRN_SOMETIMES("manifest: an open renewal had not landed");
         memcpy(p->etag, etag, sizeof p->etag);
         p->state = PINS_RENEWING;
         try_later(p);

@@ -131,7 +131,7 @@ static void get_done(struct firn_store_op *op)
     g->base = NULL;
     g->busy = false;
     if (st == FIRN_CONFLICT) { /* too old to be told, or damaged: ask again */
-        FIRN_SOMETIMES("manifest: a reply too old to be told thrown away");
+        FIRN_SOMETIMES("manifest: a reply too old thrown away");
         firn_list_splice(&n->waiting, &g->reads);
     } else {
         finish_all(&g->reads, st, st == FIRN_OK ? m : NULL, &err);

@@ -64,7 +64,7 @@ static void end_now(struct call *c, enum firn_status status)
 static enum firn_status given_up(struct call *c)
 {
     bool unsure = is_write(c->op) && (c->maybe_applied || c->looking);
-    FIRN_SOMETIMES_IF(unsure, "store: a write given up with its outcome unknown");
+    FIRN_SOMETIMES_IF(unsure, "store: a write given up, outcome unknown");
     enum firn_status s = unsure ? FIRN_UNCERTAIN : FIRN_TRANSIENT;
     return firn_fail(&c->op->req.err, s, "%s of %s: %s", firn_os_op_name(c->op->req.op),
                      c->op->req.key ? c->op->req.key : "many",
@@ -331,8 +331,7 @@ static void looked(struct call *c)
         return;
     }
     if (r->status != FIRN_OK) {
-        FIRN_SOMETIMES_IF(r->status == FIRN_ABSENT,
-                          "store: what refused our PUT was gone when we looked");
+        FIRN_SOMETIMES_IF(r->status == FIRN_ABSENT, "store: what refused our PUT was gone");
         take_results(c, &c->a[0]);
         end_now(c, r->status);
         return;
