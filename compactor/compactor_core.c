@@ -320,6 +320,7 @@ static void claimed(struct firn_intent *it)
         firn_compactor__fail(c, s, &err, "claiming the role");
     } else if (c->state == COMPACTOR_CLAIMING) {
         c->epoch = c->claim.epoch;
+        c->format = (uint16_t)it->manifest->pb->format;
         firn_manifest_hold(c->mnode, FIRN_ROLE_COMPACTOR, c->epoch, &c->nonce);
         c->next_number = it->manifest->pb->compactor->watermark;
         c->state = COMPACTOR_WORKING;

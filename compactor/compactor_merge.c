@@ -146,6 +146,7 @@ static struct firn_table_options table_options(const struct compactor_merge *j)
     return (struct firn_table_options){
         .db = j->manifest->db,
         .name = {FIRN_ROLE_COMPACTOR, c->epoch, j->first_number},
+        .format = c->format,
         .base_seqno = min,
         .max_seqno = max,
         .created_ms = firn_wall_ms(c->env),

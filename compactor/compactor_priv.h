@@ -44,6 +44,7 @@ struct firn_compactor {
     struct firn_manifest *manifest; /* newest known, referenced; NULL before the first */
     struct firn_id nonce;           /* of this process */
     uint64_t epoch;
+    uint16_t format; /* of the database when the epoch was claimed: what we write */
     struct firn_os_dialect dialect;
     Firn__Dialect dialect_pb;
     uint64_t next_number; /* of the next table */

@@ -104,7 +104,8 @@ static enum firn_status serve(struct firn_reader *r, struct firn_manifest *m, st
         return s;
     memcpy(r->db.db_id, m->db.byte, FIRN_ID_BYTES);
     firn_store_set_dialect(r->db.store, &dialect);
-    struct firn_pins_options po = {.db = m->db, .ttl_ns = r->settings->pin_ttl_ns};
+    struct firn_pins_options po = {
+        .db = m->db, .format = (uint16_t)m->pb->format, .ttl_ns = r->settings->pin_ttl_ns};
     s = firn_pins_create(r->db.env, r->db.store, r->mnode, &po, &r->pins);
     r->db.pins = r->pins;
     r->db.mnode = r->mnode;

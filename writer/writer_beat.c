@@ -54,6 +54,7 @@ static void beat(void *arg)
         .db = w->manifest->db,
         .process_nonce = w->process_nonce,
         .epoch = w->epoch,
+        .format = w->format,
         .count = ++b->count,
     };
     firn_beat_encode(&body, b->body);

@@ -182,7 +182,8 @@ static void begin_serving(struct firn_writer *w)
         s = firn_writer__open_log(w);
     if (s == FIRN_OK)
         s = firn_writer__install_view(w, w->manifest, &err);
-    struct firn_pins_options po = {.db = w->manifest->db, .ttl_ns = w->settings->pin_ttl_ns};
+    struct firn_pins_options po = {
+        .db = w->manifest->db, .format = w->format, .ttl_ns = w->settings->pin_ttl_ns};
     if (s == FIRN_OK)
         s = firn_pins_create(w->db.env, w->db.store, w->mnode, &po, &w->pins);
     w->db.pins = w->pins;
@@ -323,6 +324,7 @@ static void claimed(struct firn_intent *it)
         return;
     }
     w->epoch = w->claim.epoch;
+    w->format = (uint16_t)it->manifest->pb->format;
     firn_manifest_hold(w->mnode, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce);
     firn_manifest_ref(it->manifest);
     firn_manifest_unref(w->manifest);

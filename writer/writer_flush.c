@@ -269,6 +269,7 @@ static struct flush *flush_start(struct firn_writer *w, const struct firn_memory
     f->build.table = (struct firn_table_options){
         .db = w->manifest->db,
         .name = {FIRN_ROLE_WRITER, w->epoch, w->next_table},
+        .format = w->format,
         .base_seqno = part->first_seqno, /* a standby's memory begins below the floor */
         .created_ms = firn_wall_ms(w->db.env),
         .block_bytes = (uint32_t)w->settings->block_bytes,

@@ -115,6 +115,7 @@ struct firn_writer {
     uint64_t takeover_began_ns, takeover_took_ns;
     struct firn_id process_nonce;
     uint64_t epoch;
+    uint16_t format; /* of the database when the epoch was claimed: what we write */
 
     struct firn_append *append;
     struct firn_memory memory;

@@ -98,6 +98,7 @@ enum firn_status firn_writer__open_log(struct firn_writer *w)
     struct firn_append_options o = {
         .db = w->manifest->db,
         .process_nonce = w->process_nonce,
+        .format = w->format,
         .epoch = w->epoch,
         .interval_ns = w->settings->wal_interval_ns,
         .batch_bytes = w->settings->wal_batch_bytes,

@@ -5,6 +5,7 @@
 #include "format/objheader.h"
 #include "format/record.h"
 #include "format/slot_priv.h"
+#include "format/version.h"
 
 /* Offsets, as batch.h says. */
 #define AT_FIRST_SEQNO 72
@@ -23,7 +24,7 @@ static void put_header(uint8_t *p, const struct firn_batch_header *h, enum firn_
                        size_t raw_len, struct firn_slice body)
 {
     memset(p, 0, FIRN_BATCH_HEADER_BYTES);
-    firn_objheader_put(p, FIRN_OBJ_BATCH, FIRN_BATCH_FORMAT);
+    firn_objheader_put(p, FIRN_OBJ_BATCH, h->format);
     firn_slot__put_identity(p, &h->db, h->place, &h->nonce, &h->process_nonce);
     firn_put_le64(p + AT_FIRST_SEQNO, h->first_seqno);
     firn_put_le64(p + AT_LOG_TIME, h->log_time_ms);
@@ -38,7 +39,7 @@ static void put_header(uint8_t *p, const struct firn_batch_header *h, enum firn_
 enum firn_status firn_batch_encode(const struct firn_batch_header *h, struct firn_slice raw,
                                    enum firn_codec codec, struct firn_buf *out)
 {
-    FIRN_ASSERT(h->count >= 1 && firn_place_valid(h->place));
+    FIRN_ASSERT(h->count >= 1 && firn_place_valid(h->place) && firn_format_known(h->format));
     FIRN_DASSERT(firn_records_check(raw, h->count, NULL) == FIRN_OK);
     if (raw.len > FIRN_BATCH_RAW_MAX)
         return FIRN_LIMIT;
@@ -90,7 +91,8 @@ enum firn_status firn_batch_peek(struct firn_slice object, const struct firn_id 
                                  struct firn_place place, struct firn_batch_header *out,
                                  struct firn_err *err)
 {
-    enum firn_status st = firn_objheader_check(object, FIRN_OBJ_BATCH, 1, FIRN_BATCH_FORMAT, err);
+    enum firn_status st =
+        firn_objheader_check(object, FIRN_OBJ_BATCH, FIRN_FORMAT_OLDEST, firn_format_newest, err);
     if (st != FIRN_OK)
         return st;
     if (object.len < FIRN_BATCH_HEADER_BYTES)
@@ -99,7 +101,7 @@ enum firn_status firn_batch_peek(struct firn_slice object, const struct firn_id 
     const uint8_t *p = object.data;
     if (firn_le64(p + AT_HEADER_SUM) != firn_slot__checksum(p, firn_slice_of(p, AT_HEADER_SUM)))
         return firn_fail(err, FIRN_CORRUPT, "a batch whose header checksum is wrong");
-    struct firn_batch_header h;
+    struct firn_batch_header h = {.format = firn_objheader_format(p)};
     firn_slot__get_identity(p, &h.db, &h.place, &h.nonce, &h.process_nonce);
     st = firn_slot__match(&h.db, h.place, db, place, "batch", err);
     if (st != FIRN_OK)

@@ -1,6 +1,6 @@
 /* The object of a log slot: a batch (here) or a seal (seal.h). A batch, little-endian:
  *
- *   0    8  object header: kind FIRN_OBJ_BATCH, format 1
+ *   0    8  object header: kind FIRN_OBJ_BATCH, format of the database
  *   8   16  database id
  *   24   8  epoch
  *   32   8  slot
@@ -27,7 +27,6 @@
 #include "format/place.h"
 
 #define FIRN_BATCH_HEADER_BYTES 136
-#define FIRN_BATCH_FORMAT 1
 /* No batch is ever larger than this, whatever a setting says. */
 #define FIRN_BATCH_RAW_MAX (UINT32_C(1) << 30)
 
@@ -39,6 +38,7 @@ struct firn_batch_header {
     uint64_t first_seqno;
     uint64_t log_time_ms;
     uint32_t count;
+    uint16_t format; /* number of the object (version.h) */
     /* Results of encoding and decoding; ignored as inputs. */
     enum firn_codec codec;
     uint32_t raw_len, stored_len;
@@ -46,8 +46,8 @@ struct firn_batch_header {
 
 /* Append a whole batch object to `out`: header and records, compressed with `codec` if that makes
  * them smaller, else as they are. Pure: may run in a job. raw must hold h->count >= 1 records
- * (checked in debug). LIMIT: out's max or memory, raw above FIRN_BATCH_RAW_MAX; out is unchanged
- * then. Cost: compression, two checksums, one copy. */
+ * (checked in debug), h->format be known. LIMIT: out's max or memory, raw above FIRN_BATCH_RAW_MAX;
+ * out is unchanged then. Cost: compression, two checksums, one copy. */
 enum firn_status firn_batch_encode(const struct firn_batch_header *h, struct firn_slice raw,
                                    enum firn_codec codec, struct firn_buf *out) FIRN_MUST_USE;
 

@@ -1,7 +1,7 @@
 /* Heartbeats: what the active writer writes to nodes/<node id>, again and again, so that standbys
  * see that it lives (PROTOCOL "Standby and failover"). Little-endian:
  *
- *   0   8  object header: kind FIRN_OBJ_NODE, format 1
+ *   0   8  object header: kind FIRN_OBJ_NODE, format of the database
  *   8   16 database id
  *   24  8  writer epoch
  *   32  16 process nonce
@@ -16,11 +16,11 @@
 #include "format/id.h"
 
 #define FIRN_BEAT_BYTES 64
-#define FIRN_BEAT_FORMAT 1
 
 struct firn_beat {
     struct firn_id db, process_nonce;
     uint64_t epoch, count;
+    uint16_t format; /* number of the object (format/version.h): known */
 };
 
 void firn_beat_encode(const struct firn_beat *b, uint8_t out[FIRN_BEAT_BYTES]);

@@ -5,8 +5,9 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "format/codec.h"
-#include "format/objheader.h"
 #include "format/manifest_shape_priv.h"
+#include "format/objheader.h"
+#include "format/version.h"
 
 #define AT_CODEC 8
 #define AT_RAW_LEN 12
@@ -100,6 +101,7 @@ static enum firn_status append_body(struct firn_slice raw, enum firn_codec *code
 
 enum firn_status firn_manifest_encode(const Firn__Manifest *m, bool compress, struct firn_buf *out)
 {
+    FIRN_ASSERT(firn_format_known(m->format));
     size_t start = out->len, len = firn__manifest__get_packed_size(m);
     if (len > FIRN_MANIFEST_RAW_MAX)
         return FIRN_LIMIT;
@@ -122,7 +124,7 @@ enum firn_status firn_manifest_encode(const Firn__Manifest *m, bool compress, st
     struct firn_slice body = firn_slice_of(p + FIRN_MANIFEST_HEADER_BYTES,
                                            out->len - start - FIRN_MANIFEST_HEADER_BYTES);
     memset(p, 0, FIRN_MANIFEST_HEADER_BYTES);
-    firn_objheader_put(p, FIRN_OBJ_MANIFEST, FIRN_MANIFEST_OBJECT_FORMAT);
+    firn_objheader_put(p, FIRN_OBJ_MANIFEST, (uint16_t)m->format);
     p[AT_CODEC] = (uint8_t)codec;
     firn_put_le32(p + AT_RAW_LEN, (uint32_t)len);
     firn_put_le32(p + AT_STORED_LEN, (uint32_t)body.len);
@@ -134,8 +136,8 @@ enum firn_status firn_manifest_encode(const Firn__Manifest *m, bool compress, st
 static enum firn_status check_object(struct firn_slice object, struct firn_slice *body,
                                      struct firn_err *err)
 {
-    enum firn_status st =
-        firn_objheader_check(object, FIRN_OBJ_MANIFEST, 1, FIRN_MANIFEST_OBJECT_FORMAT, err);
+    enum firn_status st = firn_objheader_check(object, FIRN_OBJ_MANIFEST, FIRN_FORMAT_OLDEST,
+                                               firn_format_newest, err);
     if (st != FIRN_OK)
         return st;
     if (object.len < FIRN_MANIFEST_HEADER_BYTES)
@@ -187,6 +189,9 @@ enum firn_status firn_manifest_decode(struct firn_slice object, Firn__Manifest *
         st = b.short_of
                  ? firn_fail(err, FIRN_LIMIT, "no memory for a manifest of %zu bytes", raw_len)
                  : firn_fail(err, FIRN_CORRUPT, "a manifest that is no protobuf message");
+    else if (m->format != firn_objheader_format(object.data))
+        st = firn_fail(err, FIRN_CORRUPT, "a manifest of format %u whose header says %u", m->format,
+                       firn_objheader_format(object.data));
     else
         st = firn_manifest__check_shape(m, err);
     if (st == FIRN_OK) {
@@ -214,6 +219,7 @@ Firn__Manifest *firn_pb_manifest_new(void)
     Firn__Manifest *m = new_message(&firn__manifest__descriptor);
     if (!m)
         return NULL;
+    m->format = firn_format_newest;
     m->writer = new_message(&firn__role__descriptor);
     m->compactor = new_message(&firn__role__descriptor);
     m->floor = new_message(&firn__place__descriptor);

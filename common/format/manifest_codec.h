@@ -1,6 +1,6 @@
 /* The manifest between bytes and protobuf-c structs. The object, little-endian:
  *
- *   0   8  object header: kind FIRN_OBJ_MANIFEST, format 1
+ *   0   8  object header: kind FIRN_OBJ_MANIFEST, format of the database
  *   8   1  codec: 0 none, 2 zstd frame
  *   9   3  zero
  *   12  4  raw length: bytes of the protobuf message
@@ -24,20 +24,20 @@
 #include "manifest.pb-c.h"
 
 #define FIRN_MANIFEST_HEADER_BYTES 32
-#define FIRN_MANIFEST_OBJECT_FORMAT 1
 #define FIRN_MANIFEST_RAW_MAX ((size_t)32 * 1024 * 1024)
 /* Memory that decoding may take: a hostile message of RAW_MAX bytes could ask for far more. */
 #define FIRN_MANIFEST_MEMORY_MAX ((size_t)256 * 1024 * 1024)
 
-/* Append the object. `compress`: zstd if that makes it smaller. LIMIT: out's max, RAW_MAX or
- * memory; out is unchanged then. Pure. */
+/* Append the object; its number is m->format, which must be known (version.h). `compress`: zstd if
+ * that makes it smaller. LIMIT: out's max, RAW_MAX or memory; out is unchanged then. Pure. */
 enum firn_status firn_manifest_encode(const Firn__Manifest *m, bool compress,
                                       struct firn_buf *out) FIRN_MUST_USE;
 
 /* Decode an object; *out is the caller's, who frees it with firn_pb_manifest_free. What is always
  * there after OK: database_id and nonce of 16 bytes, process nonces and parent_nonce of 16 or 0,
  * writer, compactor, floor, kept, l0_start, dialect, settings; first and end of every L0 table;
- * start..l0_upto of partitions; floor of checkpoints; all places, epochs, table numbers and the
+ * start..l0_upto of partitions; floor of checkpoints; format of the database known, those of tables
+ * not above it; all places, epochs, table numbers and the
  * version within their ranges, table roles known, node ids and addresses at most 255 bytes.
  * Relations between fields are firn_manifest_check's (manifest room). CORRUPT: damaged or not so;
  * INVALID: a format from the future; LIMIT: memory. *out untouched on failure. */
@@ -48,7 +48,8 @@ enum firn_status firn_manifest_decode(struct firn_slice object, Firn__Manifest *
 void firn_pb_manifest_free(Firn__Manifest *m);
 /* A deep copy, unknown fields included; NULL when memory is short. */
 Firn__Manifest *firn_pb_manifest_dup(const Firn__Manifest *m);
-/* A new, empty manifest with the sub-messages that are always there; NULL when memory is short. */
+/* A new, empty manifest of the newest format with the sub-messages that are always there; NULL when
+ * memory is short. */
 Firn__Manifest *firn_pb_manifest_new(void);
 
 /* --- reading */

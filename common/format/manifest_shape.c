@@ -2,6 +2,7 @@
 
 #include "format/key.h"
 #include "format/manifest_codec.h"
+#include "format/version.h"
 
 #define TEXT_MAX 255 /* node ids, addresses, labels, feature names */
 
@@ -38,9 +39,10 @@ static bool name_ok(Firn__TableRole role, uint64_t epoch, uint64_t number)
            epoch <= FIRN_EPOCH_MAX && number <= FIRN_TABLE_NUMBER_MAX;
 }
 
-static bool table_ok(const Firn__Table *t, bool l0)
+static bool table_ok(const Firn__Manifest *m, const Firn__Table *t, bool l0)
 {
-    if (!name_ok(t->role, t->epoch, t->number))
+    if (!name_ok(t->role, t->epoch, t->number) || t->format < FIRN_FORMAT_OLDEST ||
+        t->format > m->format)
         return false;
     if (t->head_offset > t->size || t->head_length > t->size - t->head_offset)
         return false;
@@ -52,13 +54,13 @@ static bool table_ok(const Firn__Table *t, bool l0)
     return !l0 || (place_ok(t->first) && place_ok(t->end));
 }
 
-static bool partition_ok(const Firn__Partition *p)
+static bool partition_ok(const Firn__Manifest *m, const Firn__Partition *p)
 {
     if (!place_ok(p->l0_upto) || p->start.len > FIRN_BOUND_MAX || p->end.len > FIRN_BOUND_MAX)
         return false;
     for (size_t i = 0; i < p->n_runs; i++)
         for (size_t k = 0; k < p->runs[i]->n_tables; k++)
-            if (!table_ok(p->runs[i]->tables[k], false))
+            if (!table_ok(m, p->runs[i]->tables[k], false))
                 return false;
     return true;
 }
@@ -80,13 +82,13 @@ static bool checkpoint_ok(const Firn__Checkpoint *c)
 static enum firn_status check_lists(const Firn__Manifest *m, struct firn_err *err)
 {
     for (size_t i = 0; i < m->n_l0; i++)
-        if (!table_ok(m->l0[i], true))
+        if (!table_ok(m, m->l0[i], true))
             return bad(err, "table in L0");
     for (size_t i = 0; i < m->n_adopted; i++)
-        if (!table_ok(m->adopted[i], false))
+        if (!table_ok(m, m->adopted[i], false))
             return bad(err, "adopted table");
     for (size_t i = 0; i < m->n_partitions; i++)
-        if (!partition_ok(m->partitions[i]))
+        if (!partition_ok(m, m->partitions[i]))
             return bad(err, "partition");
     for (size_t i = 0; i < m->n_garbage; i++)
         if (!name_ok(m->garbage[i]->role, m->garbage[i]->epoch, m->garbage[i]->number) ||

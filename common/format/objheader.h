@@ -25,6 +25,12 @@ enum firn_obj_kind {
 /* Write the header to 8 bytes. */
 void firn_objheader_put(uint8_t *out, enum firn_obj_kind kind, uint16_t format);
 
+/* The format number in a header that firn_objheader_check found good. */
+static inline uint16_t firn_objheader_format(const uint8_t *p)
+{
+    return (uint16_t)(p[6] | p[7] << 8);
+}
+
 /* Is this the header of an object of `kind` in a format from `oldest` to `newest`? CORRUPT: too
  * short, no magic, another kind. INVALID: a format this program does not know, newer ("upgrade") or
  * older. */

@@ -1,7 +1,8 @@
 /* Seals: what closes an epoch's slots (I3, I4). Always FIRN_SEAL_BYTES long, which no batch ever
  * is, so that a LIST tells them apart. Little-endian:
  *
- *   0    8  object header: kind FIRN_OBJ_SEAL, format 1
+ *   0    8  object header: kind FIRN_OBJ_SEAL, format 1 in databases of every format: a
+ *          program that meets a seal it cannot read cannot tell where an epoch ends
  *   8   16  database id
  *   24   8  epoch of the slot
  *   32   8  slot

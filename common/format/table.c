@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "format/objheader.h"
 #include "format/table_priv.h"
+#include "format/version.h"
 
 struct firn_table_loc firn_table_loc_of(const Firn__Table *t)
 {
@@ -15,7 +16,7 @@ enum firn_status firn_table_header_check(struct firn_slice header, uint64_t tabl
                                          struct firn_err *err)
 {
     enum firn_status s =
-        firn_objheader_check(header, FIRN_OBJ_TABLE, FIRN_TABLE_FORMAT, FIRN_TABLE_FORMAT, err);
+        firn_objheader_check(header, FIRN_OBJ_TABLE, FIRN_FORMAT_OLDEST, firn_format_newest, err);
     if (s != FIRN_OK)
         return s;
     if (header.len < FIRN_TABLE_HEADER_BYTES ||
@@ -32,7 +33,7 @@ enum firn_status firn_table_footer_decode(struct firn_slice footer, uint64_t siz
         return firn_fail(err, FIRN_CORRUPT, "no footer of a table, or a damaged one");
     enum firn_status s =
         firn_objheader_check(firn_slice_of(footer.data + 32, FIRN_OBJHEADER_BYTES), FIRN_OBJ_TABLE,
-                             FIRN_TABLE_FORMAT, FIRN_TABLE_FORMAT, err);
+                             FIRN_FORMAT_OLDEST, firn_format_newest, err);
     if (s != FIRN_OK)
         return s;
     *out = (struct firn_table_loc){

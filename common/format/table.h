@@ -1,6 +1,6 @@
 /* Tables: immutable sorted objects. Little-endian:
  *
- *   0   8  object header: kind FIRN_OBJ_TABLE, format 1
+ *   0   8  object header: kind FIRN_OBJ_TABLE, format of the database
  *   8   8  table id
  *   16     blocks (block.h), one behind the other
  *   ..     partitions, one behind the other: each has the index of consecutive blocks and the
@@ -48,7 +48,6 @@
 #include "format/seps.h"
 #include "format/tombs.h"
 
-#define FIRN_TABLE_FORMAT 1
 #define FIRN_TABLE_HEADER_BYTES 16
 #define FIRN_TABLE_FOOTER_BYTES 48
 #define FIRN_TABLE_META_MAX (UINT32_C(1) << 30) /* of a head, and of a partition */
@@ -176,8 +175,10 @@ bool firn_table_parts_range(const struct firn_table_parts *p, struct firn_slice 
 
 #define FIRN_TABLE_INDEX_BYTES 16 /* that a block takes in an index, without its separator */
 
-/* Append header, partition, head or footer. LIMIT: out's max, memory or FIRN_TABLE_META_MAX. */
-enum firn_status firn_table_header_encode(uint64_t table_id, struct firn_buf *out) FIRN_MUST_USE;
+/* Append header, partition, head or footer; `format` is the object's (version.h). LIMIT: out's max,
+ * memory or FIRN_TABLE_META_MAX. */
+enum firn_status firn_table_header_encode(uint64_t table_id, uint16_t format,
+                                          struct firn_buf *out) FIRN_MUST_USE;
 struct firn_table_part_def {
     uint64_t table_id, offset;            /* where it will lie */
     const struct firn_table_block *block; /* one behind the other, at least one */
@@ -200,7 +201,7 @@ struct firn_table_head_def {
 };
 enum firn_status firn_table_head_encode(const struct firn_table_head_def *d,
                                         struct firn_buf *out) FIRN_MUST_USE;
-enum firn_status firn_table_footer_encode(const struct firn_table_loc *loc,
+enum firn_status firn_table_footer_encode(const struct firn_table_loc *loc, uint16_t format,
                                           struct firn_buf *out) FIRN_MUST_USE;
 
 #endif

@@ -16,10 +16,10 @@ uint64_t firn_table_id(const struct firn_id *db, const struct firn_table_name *n
     return id ? id : 1;
 }
 
-enum firn_status firn_table_header_encode(uint64_t table_id, struct firn_buf *out)
+enum firn_status firn_table_header_encode(uint64_t table_id, uint16_t format, struct firn_buf *out)
 {
     uint8_t b[FIRN_TABLE_HEADER_BYTES];
-    firn_objheader_put(b, FIRN_OBJ_TABLE, FIRN_TABLE_FORMAT);
+    firn_objheader_put(b, FIRN_OBJ_TABLE, format);
     firn_put_le64(b + FIRN_OBJHEADER_BYTES, table_id);
     return firn_buf_append(out, b, sizeof b);
 }
@@ -180,14 +180,15 @@ enum firn_status firn_table_head_encode(const struct firn_table_head_def *d, str
     return s;
 }
 
-enum firn_status firn_table_footer_encode(const struct firn_table_loc *loc, struct firn_buf *out)
+enum firn_status firn_table_footer_encode(const struct firn_table_loc *loc, uint16_t format,
+                                          struct firn_buf *out)
 {
     uint8_t b[FIRN_TABLE_FOOTER_BYTES];
     firn_put_le64(b, loc->head_offset);
     firn_put_le64(b + 8, loc->head_length);
     firn_put_le64(b + 16, loc->head_checksum);
     firn_put_le64(b + 24, loc->table_id);
-    firn_objheader_put(b + 32, FIRN_OBJ_TABLE, FIRN_TABLE_FORMAT);
+    firn_objheader_put(b + 32, FIRN_OBJ_TABLE, format);
     firn_put_le64(b + 40, firn_xxh3(b, 40));
     return firn_buf_append(out, b, sizeof b);
 }

@@ -284,6 +284,7 @@ static bool close_open(struct firn_append *a)
     s->env = a->env;
     s->codec = a->opt.codec;
     s->header.db = a->opt.db;
+    s->header.format = a->opt.format;
     s->header.place = (struct firn_place){a->opt.epoch, a->open_slot};
     s->header.process_nonce = a->opt.process_nonce;
     firn_random(a->env, s->header.nonce.byte, FIRN_ID_BYTES);

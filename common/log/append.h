@@ -23,6 +23,7 @@ struct firn_append;
 struct firn_append_options {
     struct firn_id db;
     struct firn_id process_nonce;
+    uint16_t format;          /* number of its objects (format/version.h): known */
     uint64_t epoch;           /* ours; its slots are numbered from 0 */
     uint64_t interval_ns;     /* wal-interval */
     uint64_t batch_bytes;     /* wal-batch-bytes: close at this size */

@@ -43,6 +43,8 @@ enum firn_status firn_table_builder_create(const struct firn_table_options *o,
     b->o = *o;
     if (!b->o.block_bytes)
         b->o.block_bytes = BLOCK_BYTES_DEFAULT;
+    if (!b->o.format)
+        b->o.format = FIRN_FORMAT_OLDEST;
     if (!b->o.max_seqno)
         b->o.max_seqno = UINT64_MAX;
     b->table_id = firn_table_id(&o->db, &o->name);
@@ -57,7 +59,7 @@ enum firn_status firn_table_builder_create(const struct firn_table_options *o,
                             o->hash_index);
     b->props.min_seqno = UINT64_MAX;
     b->props.min_expiry_ms = UINT64_MAX;
-    enum firn_status s = firn_table_header_encode(b->table_id, &b->bytes);
+    enum firn_status s = firn_table_header_encode(b->table_id, b->o.format, &b->bytes);
     if (s == FIRN_OK)
         *out = b;
     else
@@ -413,7 +415,7 @@ static enum firn_status make_ref(const struct firn_table_builder *b, const struc
     r->min_expiry_ms = b->props.min_expiry_ms;
     r->max_expiry_ms = b->props.max_expiry_ms;
     r->raw_bytes = b->props.raw_bytes;
-    r->format = FIRN_TABLE_FORMAT;
+    r->format = b->o.format;
     enum firn_status s = set_bounds(b, r);
     if (s == FIRN_OK)
         s = set_parts(p, r);
@@ -441,7 +443,7 @@ enum firn_status firn_table_builder_finish(struct firn_table_builder *b,
         s = put_meta(b, &parts, &loc);
     loc.size = b->bytes.len + FIRN_TABLE_FOOTER_BYTES;
     if (s == FIRN_OK)
-        s = firn_table_footer_encode(&loc, &b->bytes);
+        s = firn_table_footer_encode(&loc, b->o.format, &b->bytes);
     Firn__Table *ref = NULL;
     if (s == FIRN_OK)
         s = make_ref(b, &parts, &loc, &ref);

@@ -4,6 +4,7 @@
 #define FIRN_LSM_TABLE_BUILD_H
 
 #include "format/table.h"
+#include "format/version.h"
 
 #define FIRN_FILTER_BITS_L0 16     /* bits per key of the filters of tables in L0 … */
 #define FIRN_FILTER_BITS_BOTTOM 10 /* … and in the bottom run of a partition */
@@ -11,6 +12,7 @@
 struct firn_table_options {
     struct firn_id db;
     struct firn_table_name name;
+    uint16_t format; /* number of the object (format/version.h); 0 = FIRN_FORMAT_OLDEST */
     uint64_t
         base_seqno; /* every seqno lies between these two: the closer they are, the smaller … */
     uint64_t max_seqno;   /* … the entries; 0 = not known */

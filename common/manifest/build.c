@@ -55,7 +55,6 @@ Firn__Manifest *firn_manifest__first(const struct firn_manifest_create *c,
     /* The first writer will have epoch 1: nothing below needs a seal. Versions go on over a dropped
      * database, so that the collector finds its copies below M's. */
     struct firn_place start = {1, 0};
-    m->format = 1;
     m->version = dropped ? dropped->version + 1 : 1;
     copy_settings(m->settings, c->settings);
     firn_manifest__copy_dialect(m->dialect, c->dialect);

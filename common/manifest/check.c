@@ -212,6 +212,7 @@ enum firn_status firn_manifest_check_step(const Firn__Manifest *prev, const Firn
         const char *what;
         uint64_t prev, next;
     } number[] = {
+        {"format", prev->format, next->format},
         {"version", prev->version, next->version},
         {"writer epoch", prev->writer->epoch, next->writer->epoch},
         {"compactor epoch", prev->compactor->epoch, next->compactor->epoch},

@@ -17,8 +17,8 @@
  * tables. */
 enum firn_status firn_manifest_check(const Firn__Manifest *m, struct firn_err *err) FIRN_MUST_USE;
 
-/* May `next` follow `prev`, directly or later? Of one database id, version, epochs, floor, kept,
- * log_time, expired_to and watermarks never go back, and (M) settings never change. CORRUPT
+/* May `next` follow `prev`, directly or later? Of one database id, format, version, epochs, floor,
+ * kept, log_time, expired_to and watermarks never go back, and (M) settings never change. CORRUPT
  * otherwise. */
 enum firn_status firn_manifest_check_step(const Firn__Manifest *prev, const Firn__Manifest *next,
                                           struct firn_err *err) FIRN_MUST_USE;

@@ -123,7 +123,7 @@ static void submit(struct firn_pins *p, enum firn_os_op what, enum firn_os_cond 
 /* A body of its own for the next PUT: never two with one nonce. */
 static void compose(struct firn_pins *p, uint64_t version)
 {
-    p->attempt = (struct firn_pin){.db = p->opt.db, .version = version};
+    p->attempt = (struct firn_pin){.db = p->opt.db, .version = version, .format = p->opt.format};
     firn_random(p->env, p->attempt.nonce.byte, FIRN_ID_BYTES);
     firn_pin_encode(&p->attempt, p->body);
 }
@@ -159,7 +159,7 @@ static void give_up(struct firn_pins *p)
     p->stats.given_up++;
     if (p->old_busy || !p->etag[0])
         return;
-    struct firn_pin none = {.db = p->opt.db, .version = FIRN_PIN_NOTHING};
+    struct firn_pin none = {.db = p->opt.db, .version = FIRN_PIN_NOTHING, .format = p->opt.format};
     firn_random(p->env, none.nonce.byte, FIRN_ID_BYTES);
     firn_pin_encode(&none, p->old_body);
     memcpy(p->old_name, p->name, sizeof p->old_name);

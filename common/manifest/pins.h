@@ -26,6 +26,7 @@ struct firn_pins;
 
 struct firn_pins_options {
     struct firn_id db;
+    uint16_t format; /* number of its objects (format/version.h): known */
     uint64_t ttl_ns; /* `pin-ttl`: how long the collector takes an unchanged pin for alive */
 };
 

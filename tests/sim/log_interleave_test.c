@@ -226,6 +226,7 @@ static void serve(struct firn_manifest_read *r)
     }
     struct firn_append_options o = {
         .db = r->manifest->db,
+        .format = 1,
         .process_nonce = a->process_nonce,
         .epoch = a->epoch,
         .interval_ns = 5 * FIRN_MS,

@@ -535,7 +535,7 @@ static void test_pin(void **state)
     for (size_t i = 0; i < 8; i++)
         flush(150);
     struct firn_manifest *m = read_manifest();
-    struct firn_pin pin = {.db = m->db, .version = m->version};
+    struct firn_pin pin = {.db = m->db, .version = m->version, .format = 1};
     size_t tables = live_tables(m->pb);
     comp_open(&c, false);
     for (unsigned i = 0; i < 40; i++) {

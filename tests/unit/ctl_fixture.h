@@ -132,6 +132,7 @@ static inline void fx_stopped(void *arg, enum firn_status why, const struct firn
 static inline void fx_open_log(struct fx *f)
 {
     struct firn_append_options o = {.db = f->db,
+                                    .format = 1,
                                     .process_nonce = fx_nonce(f->epoch),
                                     .epoch = f->epoch,
                                     .interval_ns = FIRN_MS,

@@ -244,7 +244,7 @@ static void gc(void **state)
 static void gc_garbage(void **state)
 {
     struct fx *f = *state;
-    struct firn_pin pin = {.db = f->db};
+    struct firn_pin pin = {.db = f->db, .format = 1};
     uint8_t body[FIRN_PIN_BYTES];
     Firn__Manifest *m = fx_manifest(f);
     Firn__Garbage *g = firn_pb_garbage_new();

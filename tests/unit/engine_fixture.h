@@ -96,7 +96,7 @@ static inline void fixture_feed(struct fixture *f, const struct firn_record *rec
 {
     struct firn_buf raw = {.max = 1u << 30};
     struct firn_batch_header h = {
-        .place = f->db.durable_place, .first_seqno = 1, .count = (uint32_t)n};
+        .format = 1, .place = f->db.durable_place, .first_seqno = 1, .count = (uint32_t)n};
     for (size_t i = 0; i < n; i++)
         assert_int_equal(firn_record_append(&raw, &rec[i]), FIRN_OK);
     firn_engine_feed(f->engine, &h, firn_buf_slice(&raw));

@@ -96,6 +96,7 @@ static void make_batch(struct firn_buf *out, enum firn_codec codec)
 {
     struct firn_buf raw;
     struct firn_batch_header h = {.db = sample_db,
+                                  .format = 1,
                                   .place = place,
                                   .nonce = nonce,
                                   .process_nonce = process,

@@ -357,6 +357,7 @@ static void damaged_records_are_found(void **state)
 static struct firn_batch_header header(void)
 {
     return (struct firn_batch_header){.db = db,
+                                      .format = 1,
                                       .place = {5, 17},
                                       .nonce = nonce,
                                       .process_nonce = {{9}},
@@ -492,7 +493,12 @@ static void encoding_a_batch_survives_short_memory(void **state)
 static void beats(void **state)
 {
     (void)state;
-    struct firn_beat beat = {.db = db, .process_nonce = {{9}}, .epoch = 7, .count = 41}, out;
+    struct firn_beat beat = {.db = db,
+                             .format = 1,
+                             .process_nonce = {{9}},
+                             .epoch = 7,
+                             .count = 41},
+                     out;
     uint8_t b[FIRN_BEAT_BYTES];
     firn_beat_encode(&beat, b);
     struct firn_slice object = firn_slice_of(b, sizeof b);

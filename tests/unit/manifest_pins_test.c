@@ -104,7 +104,7 @@ static int open_world(void **state)
     flag = false;
     firn_manifest_create(node, &c);
     assert_true(firn_fake_run_until(world, flag_is_set, NULL, 100 * FIRN_SEC));
-    struct firn_pins_options o = {.db = firn_manifest_newest(node)->db, .ttl_ns = TTL};
+    struct firn_pins_options o = {.db = firn_manifest_newest(node)->db, .format = 1, .ttl_ns = TTL};
     assert_int_equal(firn_pins_create(env, store, node, &o, &pins), FIRN_OK);
     puts_ = gets_ = looks_ = (struct script){.n = 0};
     firn_fake_on_request(world, on_request, NULL);
@@ -375,7 +375,8 @@ static void somebody_elses_bytes_end_it(void **state)
     struct holder a, b;
     held(&a);
     hold(&b);
-    struct firn_pin other = {.db = firn_manifest_newest(node)->db, .version = 1, .nonce = {{9}}};
+    struct firn_pin other = {
+        .db = firn_manifest_newest(node)->db, .version = 1, .format = 1, .nonce = {{9}}};
     uint8_t body[FIRN_PIN_BYTES];
     firn_pin_encode(&other, body);
     firn_fake_put(world, firn_fake_next(world, "pins/", NULL), body, sizeof body);

@@ -1,0 +1,3 @@
+#include "format/version.h"
+
+const uint16_t firn_format_newest = 1;
