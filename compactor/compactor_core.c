@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/sometimes.h"
+#include "manifest/check.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -178,9 +179,13 @@ static void arm_timer(struct firn_compactor *c)
 static void polled(struct firn_manifest_read *r)
 {
     struct firn_compactor *c = r->arg;
-    bool ended = r->status == FIRN_TRANSIENT || r->status == FIRN_UNCERTAIN; /* with the node */
+    struct firn_err err = r->err;
+    enum firn_status s = r->status;
+    bool ended = s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN; /* with the node */
     c->reading = false;
-    if (c->state == COMPACTOR_WORKING && r->status == FIRN_OK) {
+    if (s == FIRN_OK)
+        s = firn_manifest_check_features(r->manifest->pb, true, &err);
+    if (c->state == COMPACTOR_WORKING && s == FIRN_OK) {
         c->poll_ns *= 2; /* back to the minimum if it changed */
         if (c->poll_ns > c->settings->compactor_poll_max_ns)
             c->poll_ns = c->settings->compactor_poll_max_ns;
@@ -188,7 +193,7 @@ static void polled(struct firn_manifest_read *r)
         c->poll_at_ns = firn_mono_ns(c->env) + c->poll_ns;
         firn_compactor__work(c);
     } else if (c->state == COMPACTOR_WORKING && !ended) {
-        firn_compactor__fail(c, r->status, &r->err, "reading the manifest");
+        firn_compactor__fail(c, s, &err, "reading the manifest");
     }
     firn_compactor__settled(c);
 }

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "manifest/check.h"
 #include "base/sometimes.h"
 
 static const char *const prefixes[] = {"manifest-log/", "probe/", "jobs/",
@@ -230,9 +231,13 @@ void firn_compactor__gc_start(struct firn_compactor *c)
 static void manifest_read(struct firn_manifest_read *r)
 {
     struct compactor_gc *g = r->arg;
-    if (g->cancelled || r->status != FIRN_OK) {
-        struct firn_err err = r->err;
-        firn_compactor__gc_end(g, g->cancelled ? FIRN_TRANSIENT : r->status, &err);
+    struct firn_err err = r->err;
+    enum firn_status s = g->cancelled ? FIRN_TRANSIENT : r->status;
+    /* Who may not commit may not delete either: it does not know what else refers to objects. */
+    if (s == FIRN_OK)
+        s = firn_manifest_check_features(r->manifest->pb, true, &err);
+    if (s != FIRN_OK) {
+        firn_compactor__gc_end(g, s, &err);
         return;
     }
     g->manifest = r->manifest;

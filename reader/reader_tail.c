@@ -373,12 +373,12 @@ static void believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     poll_later(r);
 }
 
-static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool by_manifest)
+static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool for_good)
 {
     struct firn_reader *r = arg;
     firn_log_event(&r->obs->log, FIRN_LOG_WARN, "tailing failed", "status=%s why=%s",
                    firn_status_name(s), err ? err->text : "");
-    if (by_manifest && (s == FIRN_CORRUPT || s == FIRN_INVALID))
+    if (for_good)
         firn_reader__finish(r, true, err);
 }
 

@@ -157,14 +157,14 @@ static void tail_believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     (void)ticket;
 }
 
-static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool by_manifest)
+static void tail_failed(void *arg, enum firn_status s, const struct firn_err *err, bool for_good)
 {
     struct firn_writer *w = arg;
     if (!standing_by(w))
         return;
     firn_log_event(&w->obs->log, FIRN_LOG_WARN, "tailing failed", "status=%s why=%s",
                    firn_status_name(s), err ? err->text : "");
-    if (by_manifest && (s == FIRN_CORRUPT || s == FIRN_INVALID))
+    if (for_good)
         firn_writer__finish(w, FIRN_WRITER_FAILED, err);
 }
 

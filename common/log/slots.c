@@ -25,6 +25,7 @@ struct fetch {
     enum firn_slot_found found;
     enum firn_status status;
     struct firn_err err;
+    bool newer;
     struct firn_batch_header batch;
     struct firn_buf raw;
 };
@@ -121,6 +122,7 @@ static void decode(struct fetch *x)
     }
     if (x->status != FIRN_OK) {
         x->found = FIRN_FOUND_FAILED;
+        x->newer = x->status == FIRN_INVALID;
         name_object(x);
     }
 }
@@ -203,6 +205,7 @@ static void hand_over(struct firn_slots *f, struct fetch *x)
         .object_bytes = x->op.req.reply.len,
         .status = x->status,
         .err = &x->err,
+        .newer = x->newer,
     };
     firn_list_remove(&x->link);
     f->count--;

@@ -36,6 +36,7 @@ struct firn_slot_result {
     /* FAILED: */
     enum firn_status status;
     const struct firn_err *err; /* names the object */
+    bool newer; /* it was written for a format that this program does not know: no use to retry */
 };
 
 struct firn_slots_options {

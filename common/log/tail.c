@@ -73,12 +73,11 @@ static void rest(struct firn_tail *t)
     firn_timer_start(t->env, &t->rest, REST_NS);
 }
 
-static void fail(struct firn_tail *t, enum firn_status s, const struct firn_err *err,
-                 bool by_manifest)
+static void fail(struct firn_tail *t, enum firn_status s, const struct firn_err *err, bool for_good)
 {
     t->stats.failures++;
     rest(t);
-    t->user.failed(t->user.arg, s, err, by_manifest);
+    t->user.failed(t->user.arg, s, err, for_good);
 }
 
 /* I6: the probe that ended with this 404 began when its GET was sent. */
@@ -141,7 +140,7 @@ static void manifest_read(struct firn_manifest_read *r)
     struct firn_tail *t = r->arg;
     t->reading = false;
     if (r->status != FIRN_OK) {
-        fail(t, r->status, &r->err, true);
+        fail(t, r->status, &r->err, r->status == FIRN_CORRUPT || r->status == FIRN_INVALID);
         return;
     }
     t->user.manifest(t->user.arg, r->manifest);
@@ -198,7 +197,7 @@ static void on_slot(void *arg, const struct firn_slot_result *r)
         on_batch(t, r);
         return;
     case FIRN_FOUND_FAILED:
-        fail(t, r->status, r->err, false);
+        fail(t, r->status, r->err, r->newer);
         return;
     case FIRN_FOUND_SEAL:
         t->stats.seals++;

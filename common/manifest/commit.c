@@ -200,6 +200,7 @@ static bool build(struct firn_manifest_node *n)
     struct firn_manifest__commit *c = &n->commit;
     struct firn_err err = {""};
     if (c->base && firn_manifest_check_features(c->base->pb, true, &err) != FIRN_OK) {
+        (void)firn_manifest__fail(n, FIRN_INVALID, &err);
         end_batch(n, FIRN_INVALID, &err);
         return false;
     }

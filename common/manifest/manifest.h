@@ -35,9 +35,10 @@ struct firn_manifest_options {
     /* The role named to firn_manifest_hold is no longer ours: stop it. Called once per hold, on the
      * loop, from within no call of this room. NULL: nobody listens. */
     void (*fenced)(void *arg, enum firn_role role);
-    /* This process must not go on: the manifest went back to an older one or is gone, or another
-     * database lies here; err (borrowed) says which. Called at most once, on the loop, from within
-     * no call of this room, whoever's request met it. NULL: nobody listens. */
+    /* This process must not go on: the manifest went back to an older one or is gone, another
+     * database lies here, or it has a format or a feature that this program lacks; err (borrowed)
+     * says which. Called at most once, on the loop, from within no call of this room, whoever's
+     * request met it. NULL: nobody listens. */
     void (*broken)(void *arg, const struct firn_err *err);
     void *arg;
 };

@@ -103,7 +103,8 @@ static enum firn_status take_reply(struct firn_manifest__get *g, struct firn_man
         st = firn_manifest_check(pb, err);
     if (st != FIRN_OK) {
         firn_pb_manifest_free(pb);
-        return st;
+        /* A format or a feature that we do not know never goes again. */
+        return st == FIRN_INVALID ? firn_manifest__fail(g->node, st, err) : st;
     }
     *m = firn_manifest__handle(pb, op->req.reply_etag, op, true);
     return *m ? FIRN_OK : firn_fail(err, FIRN_LIMIT, "no memory for the manifest");

@@ -384,12 +384,11 @@ static void watch_believed(void *arg, uint64_t fresh_ns, uint64_t ticket)
     }
 }
 
-static void watch_failed(void *arg, enum firn_status s, const struct firn_err *err,
-                         bool by_manifest)
+static void watch_failed(void *arg, enum firn_status s, const struct firn_err *err, bool for_good)
 {
     (void)arg;
     (void)err;
-    (void)by_manifest;
+    (void)for_good;
     assert_int_not_equal(s, FIRN_INVALID);
 }
 
