@@ -41,6 +41,10 @@ static const struct firn_ctl_verb verbs[] = {
     {"promote", NULL, "NODE",
      "wish that the standby of this node-id takes over now; \"\" takes the wish back", 0, 1,
      firn_ctl__promote, firn_ctl__set_free},
+    {"upgrade", NULL, "",
+     "raise the database to the newest format this firnctl knows; programs that do not know it "
+     "stop",
+     0, 0, firn_ctl__upgrade, firn_ctl__set_free},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 

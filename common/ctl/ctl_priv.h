@@ -124,6 +124,7 @@ void firn_ctl__gc(struct firn_ctl *c);
 void firn_ctl__gc_free(struct firn_ctl *c);
 void firn_ctl__set(struct firn_ctl *c);
 void firn_ctl__promote(struct firn_ctl *c);
+void firn_ctl__upgrade(struct firn_ctl *c);
 void firn_ctl__set_free(struct firn_ctl *c);
 
 #endif

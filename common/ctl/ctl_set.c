@@ -1,9 +1,10 @@
-/* set, promote: one commit each. */
+/* set, promote, upgrade: one commit each. */
 #include "ctl/ctl_priv.h"
 
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "format/name.h"
+#include "format/version.h"
 #include "manifest/intents.h"
 #include "manifest/settings.h"
 
@@ -15,10 +16,12 @@ struct set {
     union {
         struct firn_setting_intent setting;
         struct firn_promote_intent promote;
+        struct firn_upgrade_intent upgrade;
     } intent;
     struct firn_manifest_read read;
     char value[FIRN_SETTINGS_VALUE_MAX]; /* as the manifest keeps it */
-    const char *name;                    /* of the setting; NULL: promote */
+    enum { SET, PROMOTE, UPGRADE } what;
+    const char *name; /* SET: of the setting */
     int status;
 };
 
@@ -40,8 +43,9 @@ static void finish(struct firn_ctl *c, enum firn_status st, const struct firn_er
     struct set *s = c->state;
     if (st != FIRN_OK) {
         char line[sizeof err->text + 64];
-        (void)snprintf(line, sizeof line, "%s %s: %s", s->name ? "set" : "promote",
-                       s->name ? s->name : c->args.word[0],
+        const char *word = s->what == SET ? s->name : s->what == PROMOTE ? c->args.word[0] : "";
+        (void)snprintf(line, sizeof line, "%s%s%s: %s", c->args.verb->name, word[0] ? " " : "",
+                       word,
                        err->text[0]        ? err->text
                        : st == FIRN_ABSENT ? "there is no database"
                                            : firn_status_name(st));
@@ -70,14 +74,24 @@ static void tell_wish(struct firn_ctl *c, const char *node, uint64_t version)
         firn_ctl__print(c, "no node is wished for as of version %" PRIu64 "\n", version);
 }
 
+static void tell_format(struct firn_ctl *c, const struct firn_manifest *m)
+{
+    firn_ctl__print(c,
+                    "the database has format %u as of version %" PRIu64
+                    "; nodes write it when they start or take over\n",
+                    m->pb->format, m->version);
+}
+
 static void committed(struct firn_intent *it)
 {
     struct firn_ctl *c = it->arg;
     struct set *s = c->state;
-    if (it->status == FIRN_OK && s->name)
+    if (it->status == FIRN_OK && s->what == SET)
         tell_setting(c, s, it->manifest->version);
-    else if (it->status == FIRN_OK)
+    else if (it->status == FIRN_OK && s->what == PROMOTE)
         tell_wish(c, c->args.word[0], it->manifest->version);
+    else if (it->status == FIRN_OK)
+        tell_format(c, it->manifest);
     finish(c, it->status, &it->err);
 }
 
@@ -87,6 +101,22 @@ static void commit_wish(struct firn_ctl *c, struct set *s)
     s->intent.promote.base.done = committed;
     s->intent.promote.base.arg = c;
     firn_manifest_promote(s->node, &s->intent.promote);
+}
+
+static void commit_setting(struct firn_ctl *c, struct set *s)
+{
+    s->intent.setting = (struct firn_setting_intent){.name = s->name, .value = s->value};
+    s->intent.setting.base.done = committed;
+    s->intent.setting.base.arg = c;
+    firn_manifest_setting(s->node, &s->intent.setting);
+}
+
+static void commit_upgrade(struct firn_ctl *c, struct set *s)
+{
+    s->intent.upgrade = (struct firn_upgrade_intent){.format = firn_format_newest};
+    s->intent.upgrade.base.done = committed;
+    s->intent.upgrade.base.arg = c;
+    firn_manifest_upgrade(s->node, &s->intent.upgrade);
 }
 
 /* The database is there and this program may read it: commit. */
@@ -102,14 +132,12 @@ static void opened(struct firn_manifest_read *r)
     struct firn_os_dialect d = firn_dialect_from_manifest(r->manifest->pb->dialect);
     firn_store_set_dialect(c->store, &d); /* as its writer proved it: conditions are worded by it */
     firn_manifest_set_name_rate(s->node, d.name_writes_per_sec);
-    if (!s->name) {
+    if (s->what == SET)
+        commit_setting(c, s);
+    else if (s->what == PROMOTE)
         commit_wish(c, s);
-        return;
-    }
-    s->intent.setting = (struct firn_setting_intent){.name = s->name, .value = s->value};
-    s->intent.setting.base.done = committed;
-    s->intent.setting.base.arg = c;
-    firn_manifest_setting(s->node, &s->intent.setting);
+    else
+        commit_upgrade(c, s);
 }
 
 static enum firn_status convert(struct set *s, const char *name, const char *text,
@@ -173,6 +201,19 @@ void firn_ctl__promote(struct firn_ctl *c)
         (void)firn_fail(&err, FIRN_INVALID, "promote: \"%.80s\" cannot be a node-id", node);
         refuse(c, FIRN_INVALID, &err);
     } else {
+        s->what = PROMOTE;
         begin(c, s);
     }
+}
+
+void firn_ctl__upgrade(struct firn_ctl *c)
+{
+    struct set *s = firn_calloc(1, sizeof *s);
+    c->state = s;
+    if (!s) {
+        firn_ctl__fail_memory(c);
+        return;
+    }
+    s->what = UPGRADE;
+    begin(c, s);
 }

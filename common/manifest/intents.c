@@ -1,6 +1,8 @@
 #include "manifest/intents.h"
 
+#include "base/assert.h"
 #include "base/sometimes.h"
+#include "format/version.h"
 #include "manifest/edit_priv.h"
 
 /* Each struct begins with its intent. */
@@ -280,4 +282,23 @@ static bool promote_applied(const struct firn_intent *it, const Firn__Manifest *
 void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it)
 {
     submit(n, &it->base, promote_apply, promote_applied, FIRN_ROLE_NONE);
+}
+
+static enum firn_status upgrade_apply(struct firn_intent *it, Firn__Manifest *m,
+                                      struct firn_err *err)
+{
+    (void)err;
+    m->format = OF(struct firn_upgrade_intent, it)->format;
+    return FIRN_OK;
+}
+
+static bool upgrade_applied(const struct firn_intent *it, const Firn__Manifest *m)
+{
+    return m->format >= OF_CONST(struct firn_upgrade_intent, it)->format;
+}
+
+void firn_manifest_upgrade(struct firn_manifest_node *n, struct firn_upgrade_intent *it)
+{
+    FIRN_ASSERT(firn_format_known(it->format));
+    submit(n, &it->base, upgrade_apply, upgrade_applied, FIRN_ROLE_NONE);
 }

@@ -100,6 +100,14 @@ struct firn_promote_intent {
 };
 void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it);
 
+/* firnctl upgrade: raise the format of the database to `format`, which is known (format/version.h);
+ * needs no role. Applied iff it is there or higher. Older programs stop when they read this. */
+struct firn_upgrade_intent {
+    struct firn_intent base;
+    uint16_t format;
+};
+void firn_manifest_upgrade(struct firn_manifest_node *n, struct firn_upgrade_intent *it);
+
 /* Drop the database, as the held writer (after a take-over). Applied iff the state is dropped. */
 void firn_manifest_drop(struct firn_manifest_node *n, struct firn_intent *it);
 

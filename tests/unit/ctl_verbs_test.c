@@ -83,8 +83,9 @@ static void usage(void **state)
     firn_buf_init(&b, 1 << 16);
     assert_int_equal(firn_ctl_usage(&b), FIRN_OK);
     assert_int_equal(firn_buf_append(&b, "", 1), FIRN_OK);
-    static const char *const verb[] = {"manifest show", "log ls", "log dump", "table dump",
-                                       "verify",        "gc",     "set",      "promote"};
+    static const char *const verb[] = {"manifest show", "log ls",  "log dump",
+                                       "table dump",    "verify",  "gc",
+                                       "set",           "promote", "upgrade"};
     for (size_t i = 0; i < sizeof verb / sizeof verb[0]; i++)
         assert_non_null(strstr((const char *)b.data, verb[i]));
     firn_buf_clear(&b);
@@ -302,6 +303,14 @@ static void deny(void *arg, struct firn_fake_node *n, const struct firn_os_req *
     plan->fate = *(const enum firn_fake_fate *)arg;
 }
 
+static void upgrade(void **state)
+{
+    struct fx *f = *state;
+    assert_int_equal(fx_ctl(f, "upgrade"), 0); /* it has the newest already */
+    fx_expect(f, "the database has format 1 as of version");
+    assert_int_equal(fx_ctl(f, "upgrade 2"), 2);
+}
+
 static void promote(void **state)
 {
     struct fx *f = *state;
@@ -350,6 +359,7 @@ int main(void)
         T(gc_garbage),
         T(set),
         T(promote),
+        T(upgrade),
         T(store_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
