@@ -96,7 +96,9 @@ static void block(const struct firn_entry *e, size_t n, uint8_t how)
 
 static void batch(const struct firn_entry *e, size_t n, uint8_t how)
 {
-    struct firn_batch_header h = {.place = {1, 9}, .first_seqno = BASE, .log_time_ms = how}, got;
+    struct firn_batch_header h = {
+        .format = 1, .place = {1, 9}, .first_seqno = BASE, .log_time_ms = how};
+    struct firn_batch_header got;
     struct firn_buf raw, object, back;
     firn_buf_init(&raw, 1 << 22);
     firn_buf_init(&object, 1 << 22);
