@@ -161,10 +161,16 @@ static uint64_t deadline(const struct hist_op *op)
     return op->outcome == HIST_OK && !op->who.applied ? op->replied_ns : HIST_NEVER;
 }
 
+/* Was it under way when the unit became durable? */
+static bool in_time(const struct hist_op *op, const struct witness_unit *u)
+{
+    return op->outcome != HIST_REFUSED && op->invoked_ns <= u->durable_ns &&
+           deadline(op) >= u->durable_ns;
+}
+
 static bool is_over(const struct serial *x, uint32_t index, const struct witness_unit *u)
 {
-    const struct hist_op *op = &x->h->op[index];
-    return x->unit[index] != NO_UNIT || op->outcome == HIST_REFUSED || deadline(op) < u->durable_ns;
+    return x->unit[index] != NO_UNIT || !in_time(&x->h->op[index], u);
 }
 
 static uint32_t list_of(const struct serial *x, const struct witness_unit *u)
@@ -210,6 +216,97 @@ static const char *why_not(const struct serial *x, uint32_t index, const struct 
                                           : "a write was answered before it was durable";
 }
 
+/* ---- second thoughts: what deadlines alone put wrong, since conditions tell apart what looks
+ * alike (augmenting paths: Kuhn 1955). Seldom needed, so everything is looked at. */
+
+#define PATH_MAX_LEN 8
+
+static bool could_lie(struct serial *x, uint32_t op, uint32_t unit)
+{
+    const struct hist_op *o = &x->h->op[op];
+    return in_time(o, &x->w->unit[unit]) && hist_writes(x->h, o) && may_have_written(x, o, unit);
+}
+
+/* Find an operation for the unit: a free one, or one whose unit finds another. */
+static bool give(struct serial *x, uint32_t unit, uint8_t *tried, unsigned depth)
+{
+    for (uint32_t op = 0; op < x->h->ops; op++) {
+        if (tried[op] || !could_lie(x, op, unit))
+            continue;
+        tried[op] = 1;
+        if (x->unit[op] != NO_UNIT && (depth == 0 || !give(x, x->unit[op], tried, depth - 1)))
+            continue;
+        x->unit[op] = unit;
+        return true;
+    }
+    return false;
+}
+
+static bool give_anew(struct serial *x, uint32_t unit)
+{
+    uint8_t *tried = firn_calloc(x->h->ops + 1, 1);
+    FIRN_ASSERT(tried);
+    bool given = give(x, unit, tried, PATH_MAX_LEN);
+    firn_free(tried);
+    return given;
+}
+
+static uint32_t owner_of(const struct serial *x, uint32_t unit)
+{
+    uint32_t op = 0;
+    while (op < x->h->ops && x->unit[op] != unit)
+        op++;
+    return op < x->h->ops ? op : NO_UNIT;
+}
+
+/* Find a unit for the operation: one whose owner need not have written at all, or finds another. */
+static bool take(struct serial *x, uint32_t op, uint8_t *tried, unsigned depth)
+{
+    for (uint32_t unit = 0; unit < x->w->units; unit++) {
+        if (tried[unit] || !could_lie(x, op, unit))
+            continue;
+        tried[unit] = 1;
+        uint32_t owner = owner_of(x, unit);
+        bool needed = owner != NO_UNIT && deadline(&x->h->op[owner]) != HIST_NEVER;
+        if (owner == NO_UNIT || (needed && (depth == 0 || !take(x, owner, tried, depth - 1))))
+            continue;
+        if (!needed)
+            x->unit[owner] = NO_UNIT;
+        x->unit[op] = unit;
+        return true;
+    }
+    return false;
+}
+
+bool serial__match_late(struct serial *x, uint32_t op)
+{
+    uint8_t *tried = firn_calloc((size_t)x->w->units + 1, 1);
+    FIRN_ASSERT(tried);
+    bool taken = take(x, op, tried, PATH_MAX_LEN);
+    firn_free(tried);
+    return taken;
+}
+
+uint32_t serial__place_from(struct serial *x, uint32_t op, uint32_t from)
+{
+    uint32_t unit = x->unit[op];
+    const struct witness_record *r = &x->w->record[x->w->unit[unit].record];
+    const struct hist_op *o = &x->h->op[op];
+    if (r->kind == FIRN_RECORD_RANGEDEL)
+        return unit >= from ? unit : NO_UNIT;
+    uint32_t first = o->invoked_ns ? witness_durable_by(x->w, o->invoked_ns - 1) : 0;
+    uint32_t state = first > from ? first : from; /* places from here on are behind this state */
+    while ((state = witness_change(x->w, r->key, state)) != UINT32_MAX) {
+        if (x->w->unit[state - 1].durable_ns > deadline(o))
+            break;
+        if (could_lie(x, op, state - 1))
+            return state - 1;
+    }
+    return NO_UNIT;
+}
+
+/* ---- all units */
+
 /* No operation can have written it: say which one looks like it. */
 static void orphan(struct match *m, uint32_t unit)
 {
@@ -243,13 +340,11 @@ void serial__match(struct serial *x)
             (x->o->ignored && x->o->ignored(hist_name_of(&x->h->keys, r->key))))
             continue;
         uint32_t op = choose(&m, i);
-        if (op == NO_UNIT) {
-            orphan(&m, i);
-            continue;
-        }
-        x->unit[op] = i;
         x->stats->writes++;
-        x->stats->uncertain += x->h->op[op].outcome != HIST_OK;
+        if (op != NO_UNIT)
+            x->unit[op] = i;
+        else if (!give_anew(x, i))
+            orphan(&m, i);
     }
     firn_free(m.node);
     firn_free(m.head);

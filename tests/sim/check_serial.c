@@ -159,7 +159,7 @@ static uint32_t least_state(const struct order *o, const struct hist_op *op)
         lo = marked(&o->all, op->invoked_ns);
     else
         lo = op->invoked_ns > age ? marked(&o->writes, op->invoked_ns - age) : 0;
-    if (op->replied_ns != HIST_NEVER && o->session[op->who.session] > lo)
+    if (!op->who.applied && o->session[op->who.session] > lo)
         lo = o->session[op->who.session];
     uint32_t waited = op->wait_seqno ? witness_state_of(x->w, op->wait_seqno) : 0;
     lo = waited > lo ? waited : lo;
@@ -187,21 +187,26 @@ static void check_token(struct order *o, const struct hist_op *op)
                        "a token names state %u, but the connection has seen state %u", state, seen);
 }
 
-static void check_write(struct order *o, const struct hist_op *op, uint32_t unit)
+/* In real time it lies right: it was under way when it became durable. What is left is the order of
+ * its connection, where another place counts as well if what lies there looks alike. */
+static void check_write(struct order *o, uint32_t index)
 {
     struct serial *x = o->x;
-    uint32_t lo = least_state(o, op);
-    if (unit < lo)
-        check_wrong_op(x->report, x->h, op,
-                       "a write lies at place %u, but state %u was seen before it was sent", unit,
-                       lo);
-    if (op->outcome != HIST_OK)
+    const struct hist_op *op = &x->h->op[index];
+    uint32_t unit = x->unit[index], seen = o->session[op->who.session], place;
+    x->stats->uncertain += op->outcome != HIST_OK;
+    if (op->outcome != HIST_OK || op->who.applied)
         return;
-    if (!op->who.applied) {
-        mark(&o->all, op->replied_ns, unit + 1);
-        mark(&o->writes, op->replied_ns, unit + 1);
-    }
-    saw(o, op, unit + 1);
+    mark(&o->all, op->replied_ns, unit + 1);
+    mark(&o->writes, op->replied_ns, unit + 1);
+    if (op->again) /* on which connection it was applied is not known */
+        return;
+    place = serial__place_from(x, index, seen);
+    if (place == NO_UNIT)
+        check_wrong_op(x->report, x->h, op,
+                       "a write lies at place %u, but its connection had seen state %u", unit,
+                       seen);
+    saw(o, op, place == NO_UNIT ? unit + 1 : place + 1);
     check_token(o, op);
 }
 
@@ -232,9 +237,10 @@ static void say_unexplained(struct serial *x, const struct hist_op *op, uint32_t
 }
 
 /* A read, or a write that came to nothing. */
-static void check_read(struct order *o, const struct hist_op *op)
+static void check_read(struct order *o, uint32_t index)
 {
     struct serial *x = o->x;
+    const struct hist_op *op = &x->h->op[index];
     bool writes = hist_writes(x->h, op), fresh = op->who.freshness_ns == 0 || writes;
     uint32_t lo = least_state(o, op), last = (uint32_t)x->w->units;
     uint32_t hi = op->who.applied ? last : witness_durable_by(x->w, op->replied_ns);
@@ -242,6 +248,10 @@ static void check_read(struct order *o, const struct hist_op *op)
     *(writes ? &x->stats->nothing : fresh ? &x->stats->reads : &x->stats->bounded) += 1;
     if (state == NO_UNIT && op->who.applied) {
         *(writes ? &x->stats->lost_applied : &x->stats->unproved) += 1;
+        return;
+    }
+    if (state == NO_UNIT && writes && serial__match_late(x, index)) {
+        check_write(o, index);
         return;
     }
     if (state == NO_UNIT) {
@@ -292,9 +302,8 @@ static void check_snapshot(struct order *o, const struct hist_op *op)
 static void check_op(struct order *o, uint32_t index)
 {
     const struct hist_op *op = &o->x->h->op[index];
-    uint32_t unit = o->x->unit[index];
-    if (unit != NO_UNIT) {
-        check_write(o, op, unit);
+    if (o->x->unit[index] != NO_UNIT) {
+        check_write(o, index);
         return;
     }
     if (op->outcome != HIST_OK)
@@ -307,7 +316,7 @@ static void check_op(struct order *o, uint32_t index)
         if (op->snapshot)
             check_snapshot(o, op);
         else
-            check_read(o, op);
+            check_read(o, index);
         break;
     case HIST_OPEN:
         check_opening(o, op);

@@ -37,4 +37,12 @@ bool serial__eval(struct serial *x, const struct hist_op *op, uint32_t at, uint6
 /* Find the operation of every unit: fill x->unit. */
 void serial__match(struct serial *x);
 
+/* An acknowledged operation that no unit was given to: give it one, if others can do with other
+ * ones. */
+bool serial__match_late(struct serial *x, uint32_t op);
+
+/* The first place at or behind `from` where the operation, which wrote x->unit[op], could lie as
+ * well, looked at alone: where one that looks alike was put. NO_UNIT: none. */
+uint32_t serial__place_from(struct serial *x, uint32_t op, uint32_t from);
+
 #endif

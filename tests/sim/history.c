@@ -111,6 +111,13 @@ void hist_exec(struct hist *h, uint32_t op)
     h->op[op].form = HIST_EXEC;
 }
 
+void hist_again(struct hist *h, uint32_t op)
+{
+    struct hist_op *o = &h->op[op];
+    o->again |= o->outcome == HIST_UNKNOWN;
+    o->replied_ns = HIST_NEVER;
+}
+
 bool hist_writes(const struct hist *h, const struct hist_op *op)
 {
     for (uint32_t i = 0; i < op->thens + op->elses; i++) {

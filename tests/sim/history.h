@@ -121,6 +121,7 @@ struct hist_who {
 struct hist_op {
     struct hist_who who;
     uint8_t form, outcome;
+    bool again; /* hist_again */
     bool final; /* a read when all is over: it must show the very end */
     uint64_t invoked_ns;
     uint64_t replied_ns; /* HIST_NEVER: no answer came */
@@ -156,6 +157,10 @@ void hist_clear(struct hist *h);
 uint32_t hist_begin(struct hist *h, const struct hist_who *who, uint64_t now_ns);
 /* Its commands are one EXEC: say so before the first hist_command. */
 void hist_exec(struct hist *h, uint32_t op);
+
+/* It is sent once more, under the same ID (KV.BATCH, KV.TXN), because its outcome is not known:
+ * unless an answer says that it was applied, it stays so. */
+void hist_again(struct hist *h, uint32_t op);
 
 /* Add a command to the operation begun last. One that the checkers do not know makes it
  * HIST_OTHER, which is not checked (and must then write no key that others are checked with); false

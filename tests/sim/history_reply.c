@@ -154,7 +154,7 @@ static void judge(struct hist *h, uint32_t at, uint64_t now_ns)
     op->outcome = HIST_OK;
     if (op->items == 1 && item->kind == HIST_ERROR) {
         struct firn_slice why = hist_name_of(&h->values, item->value);
-        bool unknown = firn_slice_starts(why, firn_slice_str("KVUNKNOWN"));
+        bool unknown = op->again || firn_slice_starts(why, firn_slice_str("KVUNKNOWN"));
         op->outcome = unknown ? HIST_UNKNOWN : HIST_REFUSED;
         return;
     }

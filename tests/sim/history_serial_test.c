@@ -1,6 +1,9 @@
 /* Strict serializability with the log as witness: what it accepts, and that each kind of violation
  * is seen. Times are ns; the log's lines are "durable_ns log_time_ms records". */
+#include "format/token.h"
 #include "sim/history_fixture.h"
+
+#include <stdio.h>
 
 #define LINES 10
 
@@ -152,6 +155,39 @@ static void read_modify_writes(void **state)
     CHECK_ALL(x);
 }
 
+/* Writes that look alike: deadlines alone would put them wrong. */
+static void look_alikes(void **state)
+{
+    (void)state;
+    static const struct history x[] = {
+        /* both could be the first write, by time; conditions tell which was */
+        {{"1 1 n=2", "50 1 n=1", "60 1 n=1"},
+         {"1 1 1 0 1 5 : SET n 2 => +", "2 1 1 0 6 100 : SET n 1 IFEQ 2 => +",
+          "3 1 1 0 6 90 : SET n 1 IFNE 0 => +"},
+         NULL},
+        {{"1 1 n=2", "50 1 n=1", "60 1 n=1"},
+         {"1 1 1 0 1 5 : SET n 2 => +", "2 1 1 0 6 100 : SET n 1 IFEQ 2 => +",
+          "3 1 1 0 6 90 : SET n 1 IFNE 1 => +"},
+         "nobody wrote this"},
+        /* one of unknown outcome has to make room */
+        {{"1 1 n=2", "50 1 n=1", "60 1 n=1"},
+         {"1 1 1 0 1 5 : SET n 2 => +", "2 1 1 0 6 100 : SET n 1 IFEQ 2 => +",
+          "3 1 1 0 6 90 : SET n 1 IFNE 0 => +", "4 1 1 0 6 - : SET n 1 IFEQ 1"},
+         NULL},
+        /* the second connection's DEL lies first, by its deadline; the first one's might */
+        {{"1 1 a=1", "50 1 a=", "51 1 b=1", "52 1 a=2", "53 1 a="},
+         {"1 1 1 0 1 5 : SET a 1 => +", "2 1 1 0 6 100 : DEL a => :1",
+          "2 1 1 0 6 100 : SET b 1 => +", "3 1 1 0 6 90 : DEL a => :1",
+          "4 1 1 0 6 80 : SET a 2 => +"},
+         NULL},
+        {{"1 1 a=1", "50 1 b=1", "51 1 a="},
+         {"1 1 1 0 1 5 : SET a 1 => +", "2 1 1 0 6 100 : DEL a => :1",
+          "2 1 1 0 6 100 : SET b 1 => +"},
+         "its connection had seen"},
+    };
+    CHECK_ALL(x);
+}
+
 static void fresh_reads(void **state)
 {
     (void)state;
@@ -244,6 +280,46 @@ static void bounded_reads(void **state)
     CHECK_ALL(x);
 }
 
+/* "%s" in a line is the token of the state behind the record of this seqno. */
+static void check_with_token(uint64_t seqno, const char *line1, const char *line2,
+                             const char *wrong)
+{
+    static char line[2][256];
+    char token[FIRN_TOKEN_MAX];
+    const struct firn_token t = {.place = {1, seqno - 1}, .seqno = seqno};
+    (void)firn_token_format(&t, token);
+    struct history x = {{"10 1 a=1", "20 1 b=2", "30 1 a=3"},
+                        {"1 1 1 0 5 100 : SET a 1 => +", "2 1 1 0 5 100 : SET b 2 => +",
+                         "3 1 1 0 5 100 : SET a 3 => +", line[0], line[1]},
+                        wrong};
+    const char *from[2] = {line1, line2};
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(from[i], "%s");
+        int head = at ? (int)(at - from[i]) : (int)strlen(from[i]);
+        (void)snprintf(line[i], sizeof line[i], "%.*s%s%s", head, from[i], at ? token : "",
+                       at ? at + 2 : "");
+    }
+    check(&x);
+}
+
+static void tokens_and_snapshots(void **state)
+{
+    (void)state;
+    static const char sees[] = "4 2 2 1000 25 26 : GET b => $2";
+    static const char open[] = "4 2 2 0 25 26 : KV.SNAPSHOT OPEN => $7 $%s";
+    check_with_token(2, sees, "4 2 2 1000 27 28 : KV.TOKEN => $%s", NULL);
+    check_with_token(1, sees, "4 2 2 1000 27 28 : KV.TOKEN => $%s", "a token names state 1");
+    check_with_token(2, "4 2 2 1000 25 26 : KV.WAIT %s 10 => +", sees, NULL);
+    check_with_token(2, "4 2 2 1000 25 26 : KV.WAIT %s 10 => +", "4 2 2 1000 27 28 : GET b => _",
+                     "stale");
+    check_with_token(2, sees, "5 2 2 1000 25 26 : KV.GET b ATLEAST %s => _", "stale");
+    check_with_token(2, open, "4 2 2 0 90 91 : KV.RANGE a z AT 7 => _ $a $1 $b $2", NULL);
+    check_with_token(2, open, "4 2 2 0 90 91 : KV.RANGE a z AT 7 => _ $a $3 $b $2", "its state 2");
+    check_with_token(2, open, "4 2 2 0 90 91 : KV.COUNT a z AT 7 => :1", "its state 2");
+    check_with_token(2, open, "4 2 2 0 90 91 : KV.GET a AT 8 => $1", "nobody opened");
+    check_with_token(3, open, "4 2 2 0 90 91 : KV.GET b AT 7 => $2", "allowed are 0 to 2");
+}
+
 static void times_to_live(void **state)
 {
     (void)state;
@@ -311,9 +387,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes),
         cmocka_unit_test(read_modify_writes),
+        cmocka_unit_test(look_alikes),
         cmocka_unit_test(fresh_reads),
         cmocka_unit_test(ranges),
         cmocka_unit_test(bounded_reads),
+        cmocka_unit_test(tokens_and_snapshots),
         cmocka_unit_test(times_to_live),
         cmocka_unit_test(applied_connections),
     };
