@@ -90,7 +90,10 @@ class Resp:
         line = self.file.readline()
         if not line.endswith(b"\r\n"):
             raise ConnectionError("connection closed")
-        kind, rest = line[:1], line[1:-2]
+        return self.parse(line[:1], line[1:-2])
+
+    def parse(self, kind, rest):
+        """The reply that begins with this line; what follows it is read."""
         if kind == b"+":
             return rest
         if kind == b":":
@@ -105,7 +108,7 @@ class Resp:
             return None if n < 0 else [self.reply() for _ in range(n)]
         if kind == b"_":
             return None
-        raise AssertionError("not RESP: %r" % line)
+        raise AssertionError("not RESP: %r" % (kind + rest))
 
     def do(self, *words):
         """One command; an error reply is raised."""
