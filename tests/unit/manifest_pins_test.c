@@ -1,7 +1,7 @@
 /* A node's pin over a fake store: what may lie between its PUT and the check, every kind of 412 of
  * a renewal, requests that land late, owners that die. */
 #include "fakes/fake_env.h"
-#include "manifest_sample.h"
+#include "unit/manifest_by_hand.h"
 
 #include "format/pin.h"
 #include "manifest/commit.h"
@@ -135,29 +135,12 @@ static int close_world(void **state)
 /* Somebody else commits: the same manifest with the next version. At once. */
 static uint64_t bump(void)
 {
-    struct firn_slice body;
-    struct firn_buf out = {.max = SIZE_MAX};
-    Firn__Manifest *m = NULL;
-    struct firn_id nonce = {{0}};
-    assert_true(firn_fake_get(world, "manifest", &body));
-    assert_int_equal(firn_manifest_decode(body, &m, NULL), FIRN_OK);
-    m->version++;
-    memcpy(nonce.byte, &m->version, sizeof m->version);
-    SAMPLE_OK(firn_pb_set_id(&m->nonce, &nonce));
-    SAMPLE_OK(firn_manifest_encode(m, true, &out));
-    firn_fake_put(world, "manifest", out.data, out.len);
-    uint64_t version = m->version;
-    firn_pb_manifest_free(m);
-    firn_buf_clear(&out);
-    return version;
+    return manifest_change(world, NULL, NULL);
 }
 
 static uint64_t version_now(void)
 {
-    struct firn_slice body;
-    Firn__Manifest *m = NULL;
-    assert_true(firn_fake_get(world, "manifest", &body));
-    assert_int_equal(firn_manifest_decode(body, &m, NULL), FIRN_OK);
+    Firn__Manifest *m = manifest_there(world);
     uint64_t v = m->version;
     firn_pb_manifest_free(m);
     return v;
