@@ -74,8 +74,11 @@ static void put_batch(struct fix *f, uint64_t epoch, uint64_t slot)
     static const uint8_t key[] = {FIRN_NS_DB0, 'k'};
     struct firn_record rec = {
         .kind = FIRN_RECORD_PUT, .event = 1, .key = firn_slice_of(key, sizeof key)};
-    struct firn_batch_header h = {
-        .db = f->db, .place = {epoch, slot}, .first_seqno = (epoch << 40) + slot + 1, .count = 1};
+    struct firn_batch_header h = {.format = FIRN_FORMAT_OLDEST,
+                                  .db = f->db,
+                                  .place = {epoch, slot},
+                                  .first_seqno = (epoch << 40) + slot + 1,
+                                  .count = 1};
     struct firn_buf raw = {.max = RAW_MAX}, object = {.max = SIZE_MAX};
     SAMPLE_OK(firn_record_append(&raw, &rec));
     SAMPLE_OK(firn_batch_encode(&h, firn_buf_slice(&raw), FIRN_CODEC_NONE, &object));
