@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 #define WALL_START_MS UINT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
@@ -48,54 +47,6 @@ uint64_t fake_below(struct firn_fake_world *w, uint64_t n)
     return n ? fake_rng_next(&w->rng) % n : 0;
 }
 
-void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b)
-{
-    struct fake_rng r = {w->trace ^ a * UINT64_C(0x9fb21c651e98df25) ^ (b << 1)};
-    w->trace = fake_rng_next(&r) ^ w->now_ns;
-}
-
-/* ---- the readable trace */
-
-static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-                 va_list ap) FIRN_PRINTF(3, 0);
-static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-                 va_list ap)
-{
-    char who[16] = "-";
-    if (n)
-        (void)snprintf(who, sizeof who, "n%u", n->index);
-    (void)fprintf(w->out, "%13.6f %-4s ", (double)w->now_ns / 1e9, who);
-    (void)vfprintf(w->out, fmt, ap);
-    (void)fputc('\n', w->out);
-}
-
-void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-               ...)
-{
-    if (!w->out)
-        return;
-    va_list ap;
-    va_start(ap, fmt);
-    note(w, n, fmt, ap);
-    va_end(ap);
-}
-
-void firn_fake_say(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-                   ...)
-{
-    if (!w->out)
-        return;
-    va_list ap;
-    va_start(ap, fmt);
-    note(w, n, fmt, ap);
-    va_end(ap);
-}
-
-void firn_fake_trace_to(struct firn_fake_world *w, FILE *out)
-{
-    w->out = out;
-}
-
 /* ---- events */
 
 void fake_event_init(struct fake_event *e, enum fake_event_kind kind, struct firn_fake_node *node,
@@ -123,39 +74,21 @@ void fake_event_cancel(struct firn_fake_world *w, struct fake_event *e)
         firn_list_remove(&e->held);
 }
 
-/* ---- a node's clocks: node time = base + (world time - since), sped up by drift */
-
-static uint64_t scale(uint64_t ns, uint64_t num, uint64_t den)
-{
-    unsigned __int128 v = (unsigned __int128)ns * num + den - 1;
-    return (uint64_t)(v / den);
-}
-
-static uint64_t node_rate(const struct firn_fake_node *n)
-{
-    return (uint64_t)(1000000 + (int64_t)n->drift_ppm);
-}
+/* ---- the env port */
 
 static uint64_t env_mono_ns(void *ctx)
 {
-    const struct firn_fake_node *n = ctx;
-    uint64_t passed = n->world->now_ns - n->clock_since_ns;
-    if (n->drift_ppm)
-        passed = scale(passed, node_rate(n), 1000000);
-    return n->clock_base_ns + passed;
+    return fake_node_mono_ns(ctx);
 }
 
 static uint64_t env_boot_ns(void *ctx)
 {
-    const struct firn_fake_node *n = ctx;
-    return env_mono_ns(ctx) + n->boot_offset_ns;
+    return fake_node_boot_ns(ctx);
 }
 
 static uint64_t env_wall_ms(void *ctx)
 {
-    const struct firn_fake_node *n = ctx;
-    uint64_t ms = n->world->opt.wall_start_ms + env_mono_ns(ctx) / FIRN_MS;
-    return ms + (uint64_t)n->wall_offset_ms;
+    return fake_node_wall_ms(ctx);
 }
 
 static void env_random(void *ctx, void *out, size_t len)
@@ -169,7 +102,7 @@ static void env_random(void *ctx, void *out, size_t len)
 }
 
 /* Set the node's wake event to when it next has something to do. */
-static void arm(struct firn_fake_node *n)
+void fake_node_arm(struct firn_fake_node *n)
 {
     struct firn_fake_world *w = n->world;
     struct firn_heap_node *t = firn_heap_min(&n->timers);
@@ -188,14 +121,13 @@ static void env_timer_start(void *ctx, struct firn_timer *t, uint64_t after_ns)
     if (n->dead)
         return;
     FIRN_ASSERT(t->fn != NULL);
-    if (n->drift_ppm)
-        after_ns = scale(after_ns, 1000000, node_rate(n));
+    after_ns = fake_node_world_ns(n, after_ns);
     firn_heap_remove(&n->timers, &t->node);
     uint64_t slack = n->world->opt.timer_slack_ns;
     after_ns += slack ? fake_below(n->world, slack) : 0;
     fake_heap_push(&n->timers, &t->node, n->world->now_ns + after_ns);
     if (!n->in_turn)
-        arm(n);
+        fake_node_arm(n);
 }
 
 static void env_timer_stop(void *ctx, struct firn_timer *t)
@@ -203,7 +135,7 @@ static void env_timer_stop(void *ctx, struct firn_timer *t)
     struct firn_fake_node *n = ctx;
     firn_heap_remove(&n->timers, &t->node);
     if (!n->in_turn)
-        arm(n);
+        fake_node_arm(n);
 }
 
 static void env_defer(void *ctx, struct firn_defer *d)
@@ -215,7 +147,7 @@ static void env_defer(void *ctx, struct firn_defer *d)
     d->queued = true;
     firn_list_push(&n->defers, &d->link);
     if (!n->in_turn)
-        arm(n);
+        fake_node_arm(n);
 }
 
 static void env_defer_cancel(void *ctx, struct firn_defer *d)
@@ -226,7 +158,7 @@ static void env_defer_cancel(void *ctx, struct firn_defer *d)
     d->queued = false;
     firn_list_remove(&d->link);
     if (!n->in_turn)
-        arm(n);
+        fake_node_arm(n);
 }
 
 static void env_exec(void *ctx, struct firn_job *job)
@@ -240,7 +172,7 @@ static void env_exec(void *ctx, struct firn_job *job)
     fake_event_at(n->world, e, n->world->now_ns + fake_below(n->world, JOB_NS_MAX));
 }
 
-static const struct firn_env_vt env_vt = {
+const struct firn_env_vt fake_env_vt = {
     .mono_ns = env_mono_ns,
     .boot_ns = env_boot_ns,
     .wall_ms = env_wall_ms,
@@ -278,6 +210,7 @@ static void run_timer(struct firn_fake_node *n)
     struct firn_timer *t = FIRN_CONTAINER(h, struct firn_timer, node);
     firn_heap_remove(&n->timers, h);
     fake_trace(n->world, FAKE_WAKE, n->index);
+    fake_note(n->world, n, "timer");
     t->fn(t->arg);
 }
 
@@ -287,6 +220,7 @@ static void run_job(struct fake_event *e)
     struct firn_fake_node *n = e->node;
     free(e);
     fake_trace(n->world, FAKE_JOB, n->index);
+    fake_note(n->world, n, "job");
     job->run(job);
     job->done(job);
 }
@@ -314,7 +248,7 @@ static void run_in_node(struct firn_fake_world *w, struct fake_event *e)
         fake_store_reply(w, e->arg);
     run_defers(n);
     n->in_turn = false;
-    arm(n);
+    fake_node_arm(n);
 }
 
 bool firn_fake_step(struct firn_fake_world *w)
@@ -397,7 +331,7 @@ struct firn_fake_world *firn_fake_world_new(const struct firn_fake_options *o)
     return w;
 }
 
-static void free_event(struct fake_event *e)
+void fake_event_free(struct fake_event *e)
 {
     if (e->kind == FAKE_JOB || e->kind == FAKE_CALL)
         free(e);
@@ -414,7 +348,7 @@ void firn_fake_world_free(struct firn_fake_world *w)
     struct firn_heap_node *h;
     while ((h = firn_heap_min(&w->events)) != NULL) {
         firn_heap_remove(&w->events, h);
-        free_event(FIRN_CONTAINER(h, struct fake_event, heap));
+        fake_event_free(FIRN_CONTAINER(h, struct fake_event, heap));
     }
     fake_store_free(w);
     fake_net_free(w);
@@ -445,126 +379,7 @@ uint64_t firn_fake_random(struct firn_fake_world *w)
     return fake_rng_next(&w->rng);
 }
 
-uint64_t firn_fake_trace_hash(const struct firn_fake_world *w)
-{
-    return w->trace;
-}
-
 struct firn_fake_options *firn_fake_options(struct firn_fake_world *w)
 {
     return &w->opt;
-}
-
-/* ---- nodes */
-
-struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char *prefix)
-{
-    struct firn_fake_node *n = fake_alloc(sizeof *n);
-    struct firn_fake_node **list =
-        realloc(w->node, (w->nodes + 1) * sizeof(struct firn_fake_node *));
-    FIRN_ASSERT(list != NULL);
-    w->node = list;
-    n->world = w;
-    n->index = (unsigned)w->nodes;
-    list[w->nodes++] = n;
-    n->prefix = fake_strdup(prefix ? prefix : "");
-    n->rng.state = fake_rng_next(&w->rng);
-    n->clock_since_ns = w->now_ns;
-    n->clock_base_ns = w->now_ns;
-    n->boot_offset_ns = fake_below(w, 1000000) * FIRN_MS;
-    n->wake = (struct fake_event){.kind = FAKE_WAKE, .node = n};
-    firn_list_init(&n->wake.held);
-    firn_list_init(&n->defers);
-    firn_list_init(&n->held);
-    firn_list_init(&n->ops);
-    n->env = (struct firn_env){.vt = &env_vt, .ctx = n, .store = &n->store, .net = &n->net};
-    fake_store_init(n);
-    fake_net_init(n);
-    return n;
-}
-
-const struct firn_env *firn_fake_env(const struct firn_fake_node *n)
-{
-    return &n->env;
-}
-
-unsigned firn_fake_node_index(const struct firn_fake_node *n)
-{
-    return n->index;
-}
-
-void firn_fake_node_freeze(struct firn_fake_node *n)
-{
-    n->frozen = true;
-    if (!n->in_turn)
-        arm(n);
-}
-
-void firn_fake_node_thaw(struct firn_fake_node *n)
-{
-    if (!n->frozen)
-        return;
-    n->frozen = false;
-    uint64_t at = n->world->now_ns;
-    struct firn_list *l;
-    while ((l = firn_list_pop(&n->held)) != NULL) /* one ns apart keeps their order */
-        fake_event_at(n->world, FIRN_CONTAINER(l, struct fake_event, held), at++);
-    if (!n->in_turn)
-        arm(n);
-}
-
-bool firn_fake_node_frozen(const struct firn_fake_node *n)
-{
-    return n->frozen;
-}
-
-void firn_fake_node_kill(struct firn_fake_node *n)
-{
-    if (n->dead)
-        return;
-    n->dead = true;
-    struct firn_heap_node *h;
-    while ((h = firn_heap_min(&n->timers)) != NULL)
-        firn_heap_remove(&n->timers, h);
-    struct firn_list *l;
-    while ((l = firn_list_pop(&n->defers)) != NULL)
-        FIRN_CONTAINER(l, struct firn_defer, link)->queued = false;
-    fake_store_forget(n);
-    fake_net_gone(n, false);
-    while ((l = firn_list_pop(&n->held)) != NULL)
-        free_event(FIRN_CONTAINER(l, struct fake_event, held));
-    fake_event_cancel(n->world, &n->wake);
-}
-
-void firn_fake_node_crash(struct firn_fake_node *n)
-{
-    if (n->dead || n->crashed)
-        return;
-    fake_note(n->world, n, "crash");
-    n->crashed = true;
-    n->cut = true;
-    fake_store_cut(n);
-    fake_net_gone(n, true);
-    firn_fake_node_thaw(n); /* its core is to end */
-}
-
-bool firn_fake_node_crashed(const struct firn_fake_node *n)
-{
-    return n->crashed || n->dead;
-}
-
-void firn_fake_node_cut(struct firn_fake_node *n, bool cut)
-{
-    n->cut = cut || n->crashed;
-    if (cut)
-        fake_store_cut(n);
-}
-
-void firn_fake_node_clock(struct firn_fake_node *n, int64_t wall_offset_ms, int32_t drift_ppm)
-{
-    FIRN_ASSERT(drift_ppm > -1000000);
-    n->clock_base_ns = env_mono_ns(n);
-    n->clock_since_ns = n->world->now_ns;
-    n->wall_offset_ms = wall_offset_ms;
-    n->drift_ppm = drift_ppm;
 }

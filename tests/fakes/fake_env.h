@@ -62,7 +62,9 @@ struct firn_fake_options {
      * bytes_per_sec > 0, the length of its body or reply over that rate. */
     uint64_t latency_min_ns, latency_max_ns;
     uint64_t bytes_per_sec;
-    uint64_t late_max_ns;    /* of `late` and `twice`; 0 = 60 s */
+    bool latency_heavy;   /* a heavy tail on top (Pareto, index 1.7; up to 16,000 times as long) */
+    uint64_t late_max_ns; /* of `late` and `twice`; 0 = 60 s. Any length up to it, short ones
+                             more often (log-uniform) */
     uint64_t timer_slack_ns; /* timers fire up to this much late; 0 = on the dot */
     uint64_t date_skew_ms;   /* the store's Date is off by up to this, per reply, either way */
     /* One way through the network; 0, 0 = 50 … 500 us. */
@@ -119,9 +121,16 @@ struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char 
 const struct firn_env *firn_fake_env(const struct firn_fake_node *n);
 /* Which node this is: 0, 1, … in the order they were added. */
 unsigned firn_fake_node_index(const struct firn_fake_node *n);
+/* The next process on the machine of one that was killed or has crashed: a node with its prefix,
+ * its clocks and its disk. rebooted: the machine was, too: its monotonic clocks start from 0. */
+struct firn_fake_node *firn_fake_node_restart(struct firn_fake_node *old, bool rebooted);
 /* From now on nothing of this node runs; its timers and replies wait. Clocks go on, and requests it
  * sent take effect. */
 void firn_fake_node_freeze(struct firn_fake_node *n);
+/* The same with its whole machine asleep: mono_ns stands still, and timers count by that; boot_ns
+ * and wall_ms go on. Its kernel does not answer either; of the replies that come while it sleeps
+ * half are lost. */
+void firn_fake_node_suspend(struct firn_fake_node *n);
 /* All that was held back runs now, in the order in which it would have. */
 void firn_fake_node_thaw(struct firn_fake_node *n);
 bool firn_fake_node_frozen(const struct firn_fake_node *n);
@@ -141,6 +150,15 @@ void firn_fake_node_cut(struct firn_fake_node *n, bool cut);
 /* Its clocks: wall off by offset_ms from the truth; all its clocks and timers run faster than true
  * time by drift_ppm (negative: slower). Clocks go on from where they stand. */
 void firn_fake_node_clock(struct firn_fake_node *n, int64_t wall_offset_ms, int32_t drift_ppm);
+/* Its wall clock is set forward or back. */
+void firn_fake_node_wall_jump(struct firn_fake_node *n, int64_t by_ms);
+/* Its credentials are no longer taken (or are again): every request is answered 403. */
+void firn_fake_node_deny(struct firn_fake_node *n, bool deny);
+
+/* ---- the store as a whole */
+/* It is down (or up again): requests are refused, dropped or answered 500 or 503, and what is under
+ * way gets lost. */
+void firn_fake_store_down(struct firn_fake_world *w, bool down);
 
 /* ---- what becomes of one request */
 enum firn_fake_fate {

@@ -575,6 +575,20 @@ void fake_net_gone(struct firn_fake_node *n, bool ghost)
     }
 }
 
+void fake_net_back(struct firn_fake_node *n)
+{
+    n->net_silent = false;
+    FIRN_LIST_EACH(it, nx, &n->world->conns)
+    {
+        struct firn_sock *s = FIRN_CONTAINER(it, struct firn_sock, link);
+        if (s->node != n || !s->silent)
+            continue;
+        s->silent = false;
+        pipe_end(&s->down, PIPE_RST, false);
+    }
+    fake_net_resume(n);
+}
+
 void fake_net_resume(struct firn_fake_node *n)
 {
     FIRN_LIST_EACH(it, nx, &n->world->conns)

@@ -141,8 +141,11 @@ struct firn_fake_node {
     struct fake_event wake; /* for the next timer or for defers */
     struct firn_list held;  /* events that came while frozen */
     struct firn_list ops;   /* struct fake_op whose reply is to come */
-    uint64_t clock_base_ns; /* the node's clock at clock_since_ns of world time */
-    uint64_t clock_since_ns;
+    struct fake_rng way;    /* of its requests' ways to the store and back */
+    uint64_t clock_base_ns; /* what its clock had counted awake at clock_since_ns of world time … */
+    uint64_t slept_ns;      /* … and asleep */
+    uint64_t clock_since_ns, suspended_at_ns;
+    uint64_t wall_base_ns; /* what it had counted before its last reboot */
     uint64_t boot_offset_ns;
     int64_t wall_offset_ms;
     int32_t drift_ppm;
@@ -151,13 +154,14 @@ struct firn_fake_node {
     struct firn_net net;
     struct firn_list listeners; /* struct fake_listener */
     uint64_t split;             /* client machines that do not reach it, by bit */
-    bool suspended;
+    bool suspended, denied;
     bool net_gone, net_silent; /* its process is no more; its machine does not say so */
 };
 
 struct firn_fake_world {
     struct firn_fake_options opt;
     struct fake_strikes strikes;
+    bool down;              /* the store */
     FILE *out;              /* the readable trace, or NULL */
     struct firn_list conns; /* struct firn_sock */
     uint64_t conn_seq;
@@ -189,6 +193,18 @@ enum { FAKE_TRACE_REPLY = 4096, FAKE_TRACE_STRIKE = 8192, FAKE_TRACE_NET, FAKE_T
 /* One line of the readable trace, if there is one; n: NULL for none. */
 void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
                ...) FIRN_PRINTF(3, 4);
+/* ---- nodes: fake_node.c */
+uint64_t fake_node_mono_ns(const struct firn_fake_node *n);
+uint64_t fake_node_boot_ns(const struct firn_fake_node *n);
+uint64_t fake_node_wall_ms(const struct firn_fake_node *n);
+/* How much true time passes in this much of the node's. */
+uint64_t fake_node_world_ns(const struct firn_fake_node *n, uint64_t ns);
+/* Set the node's wake event to when it next has something to do: fake_env.c. */
+void fake_node_arm(struct firn_fake_node *n);
+extern const struct firn_env_vt fake_env_vt;
+/* Free an event that will not come any more. */
+void fake_event_free(struct fake_event *e);
+
 /* Uniform in [0, n); 0 for n = 0. */
 uint64_t fake_below(struct firn_fake_world *w, uint64_t n);
 
@@ -230,6 +246,7 @@ struct fake_op {
     uint32_t part_number;
     uint64_t offset, length, reply_max;
     struct fake_body *body;
+    uint64_t draw;                  /* how its fault strikes */
     uint64_t deadline_ns, again_ns; /* again_ns: then a second effect; 0 = none */
     enum firn_fake_fate fate;
     bool lost;      /* no reply will be had */
@@ -261,6 +278,8 @@ void fake_store_drop_event(void *op, enum fake_event_kind kind);
 void fake_net_init(struct firn_fake_node *n);
 /* The node's process is gone. `ghost`: its core still runs, and is told of its connections' end. */
 void fake_net_gone(struct firn_fake_node *n, bool ghost);
+/* The machine of a node that is gone runs again, and says so to those who still talk to it. */
+void fake_net_back(struct firn_fake_node *n);
 /* The node can be reached again by some. */
 void fake_net_resume(struct firn_fake_node *n);
 void fake_net_free_node(struct firn_fake_node *n);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define LATE_MAX_NS (60 * FIRN_SEC)
+#define HEAVY_STEPS 24
 #define REPLY_MAX (UINT64_C(256) << 20)
 
 /* ---- operations */
@@ -79,7 +80,7 @@ static void deliver_page(struct fake_op *op, struct firn_os_req *req)
     }
 }
 
-static void deliver_body(struct firn_fake_world *w, struct fake_op *op, struct firn_os_req *req)
+static void deliver_body(struct fake_op *op, struct firn_os_req *req)
 {
     uint64_t max = op->reply_max ? op->reply_max : REPLY_MAX;
     firn_buf_init(&req->reply, max);
@@ -88,16 +89,16 @@ static void deliver_body(struct firn_fake_world *w, struct fake_op *op, struct f
         return;
     }
     if (op->fate == FIRN_FAKE_SHORT_READ && req->reply.len) {
-        req->reply.len = (size_t)fake_below(w, req->reply.len);
+        req->reply.len = (size_t)(op->draw % req->reply.len);
         req->status = firn_fail(&req->err, FIRN_CORRUPT, "body shorter than announced");
     }
     if (op->fate == FIRN_FAKE_BIT_FLIP && req->reply.len) {
-        uint64_t bit = fake_below(w, req->reply.len * 8);
+        uint64_t bit = op->draw % (req->reply.len * 8);
         req->reply.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
     }
 }
 
-static void deliver(struct firn_fake_world *w, struct fake_op *op, struct firn_os_req *req)
+static void deliver(struct fake_op *op, struct firn_os_req *req)
 {
     const struct fake_outcome *o = &op->out;
     req->status = o->status;
@@ -115,7 +116,7 @@ static void deliver(struct firn_fake_world *w, struct fake_op *op, struct firn_o
     if (o->status == FIRN_OK && op->op == FIRN_OS_LIST)
         deliver_page(op, req);
     if (o->body)
-        deliver_body(w, op, req);
+        deliver_body(op, req);
 }
 
 void fake_store_reply(struct firn_fake_world *w, void *arg)
@@ -133,15 +134,17 @@ void fake_store_reply(struct firn_fake_world *w, void *arg)
         fake_fail(&op->out, write ? FIRN_UNCERTAIN : FIRN_TRANSIENT, 0, "no reply");
     }
     op->want = false;
-    deliver(w, op, req);
-    fake_trace(w, 4096 + (uint64_t)req->status, op->node->index);
+    deliver(op, req);
+    fake_trace(w, FAKE_TRACE_REPLY + (uint64_t)req->status, op->node->index);
+    fake_note(w, op->node, "reply %s %s -> %s", firn_os_op_name(op->op), op->name,
+              firn_status_name(req->status));
     fake_op_settle(op);
     req->done(req);
 }
 
 /* ---- submit: what will become of it is decided here */
 
-static enum firn_fake_fate random_fate(struct firn_fake_world *w, const struct fake_op *op)
+static enum firn_fake_fate random_fate(struct firn_fake_world *w, struct fake_op *op)
 {
     const struct firn_fake_faults *f = &w->opt.faults;
     bool put = op->op == FIRN_OS_PUT, get = op->op == FIRN_OS_GET, write = is_write(op->op);
@@ -169,29 +172,54 @@ static enum firn_fake_fate random_fate(struct firn_fake_world *w, const struct f
     /* Each kind is asked each time, so that what one does shifts no other's draws. */
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         bool due = t[i].can && fake_due(w, t[i].kind, t[i].ppm);
-        if (due && fate == FIRN_FAKE_CLEAN && fake_claim(w, t[i].kind))
+        if (due && fate == FIRN_FAKE_CLEAN && fake_claim(w, t[i].kind)) {
             fate = t[i].fate[firn_fake_strike_random(w) & 1];
+            op->draw = firn_fake_strike_random(w);
+        }
     }
     return fate;
+}
+
+/* What a reply or a body of so many bytes adds. */
+static uint64_t transfer(struct firn_fake_world *w, const struct fake_op *op)
+{
+    if (!w->opt.bytes_per_sec)
+        return 0;
+    uint64_t bytes = op->body ? op->body->len : 0;
+    if (op->op == FIRN_OS_GET) {
+        struct fake_object *obj = fake_object_of(w, op->name);
+        bytes = obj ? obj->body->len : 0;
+        if (op->length && op->length < bytes)
+            bytes = op->length;
+    }
+    return bytes * FIRN_SEC / w->opt.bytes_per_sec;
 }
 
 static uint64_t latency(struct firn_fake_world *w, const struct fake_op *op)
 {
     const struct firn_fake_options *o = &w->opt;
-    uint64_t ns = o->latency_min_ns + fake_below(w, o->latency_max_ns - o->latency_min_ns + 1);
-    if (o->bytes_per_sec) {
-        uint64_t bytes = op->body ? op->body->len : 0;
-        if (op->op == FIRN_OS_GET) {
-            struct fake_object *obj = fake_object_of(w, op->name);
-            bytes = obj ? obj->body->len : 0;
-            if (op->length && op->length < bytes)
-                bytes = op->length;
-        }
-        ns += bytes * FIRN_SEC / o->bytes_per_sec;
-    }
+    struct fake_rng *way = &op->node->way;
+    uint64_t ns = o->latency_min_ns +
+                  fake_rng_next(way) % (o->latency_max_ns - o->latency_min_ns + 1) +
+                  transfer(w, op);
+    uint64_t tail = fake_rng_next(way) | UINT64_C(1) << HEAVY_STEPS;
+    for (; o->latency_heavy && !(tail & 1); tail >>= 1) /* with each step half as likely */
+        ns += ns / 2;
     if (fake_strike(w, FAKE_SLOW, o->faults.slow))
         ns *= 10 + firn_fake_strike_random(w) % 91;
     return ns;
+}
+
+/* How late: log-uniform between a millisecond and the most there is. */
+static uint64_t lateness(const struct firn_fake_world *w, const struct fake_op *op)
+{
+    uint64_t max = w->opt.late_max_ns ? w->opt.late_max_ns : LATE_MAX_NS, most = FIRN_MS;
+    struct fake_rng r = {op->draw};
+    unsigned doublings = 0;
+    while (max >> doublings > FIRN_MS)
+        doublings++;
+    most <<= doublings ? fake_rng_next(&r) % (doublings + 1) : 0;
+    return 1 + fake_rng_next(&r) % (most < max ? most : max);
 }
 
 static void set_outcome(struct fake_op *op, enum firn_status s, int http, const char *why)
@@ -234,10 +262,9 @@ static void schedule(struct firn_fake_world *w, struct fake_op *op,
                      const struct firn_fake_plan *plan)
 {
     uint64_t lat = latency(w, op);
-    uint64_t there = lat / 4 + fake_below(w, lat / 2 + 1) + plan->delay_ns / 2;
+    uint64_t there = lat / 4 + fake_rng_next(&op->node->way) % (lat / 2 + 1) + plan->delay_ns / 2;
     uint64_t effect = w->now_ns + there, reply = w->now_ns + lat + plan->delay_ns;
-    uint64_t late_max = w->opt.late_max_ns ? w->opt.late_max_ns : LATE_MAX_NS;
-    uint64_t late = plan->late_ns ? plan->late_ns : 1 + fake_below(w, late_max);
+    uint64_t late = plan->late_ns ? plan->late_ns : lateness(w, op);
     op->want = true;
     if (fate_without_effect(op)) {
         effect = UINT64_MAX;
@@ -344,6 +371,44 @@ static void check_req(const struct firn_os_req *req)
     FIRN_ASSERT(req->cond == FIRN_OS_ALWAYS || req->op == FIRN_OS_PUT || req->op == FIRN_OS_GET);
 }
 
+/* What becomes of a request that the store will not serve. */
+static enum firn_fake_fate no_service(const struct firn_fake_node *n, uint64_t draw)
+{
+    static const enum firn_fake_fate down[] = {FIRN_FAKE_REFUSED, FIRN_FAKE_DROP, FIRN_FAKE_500,
+                                               FIRN_FAKE_503};
+    if (n->cut)
+        return FIRN_FAKE_RESET;
+    return n->world->down ? down[draw % 4] : FIRN_FAKE_DENIED;
+}
+
+static const char *const cond_name[] = {
+    [FIRN_OS_ALWAYS] = "",
+    [FIRN_OS_IF_ABSENT] = " if absent",
+    [FIRN_OS_IF_MATCH] = " if match",
+    [FIRN_OS_IF_NONE_MATCH] = " if changed",
+};
+
+static const char *const fate_name[] = {
+    [FIRN_FAKE_RANDOM] = "",
+    [FIRN_FAKE_CLEAN] = "",
+    [FIRN_FAKE_DROP] = ": dropped",
+    [FIRN_FAKE_LOSE_REPLY] = ": reply to be lost",
+    [FIRN_FAKE_RESET] = ": reset on the way",
+    [FIRN_FAKE_RESET_DONE] = ": reset after it",
+    [FIRN_FAKE_LATE] = ": late",
+    [FIRN_FAKE_TWICE] = ": twice",
+    [FIRN_FAKE_TWICE_SECOND] = ": twice, the second's reply",
+    [FIRN_FAKE_REFUSED] = ": refused",
+    [FIRN_FAKE_409] = ": 409",
+    [FIRN_FAKE_500] = ": 500, not done",
+    [FIRN_FAKE_500_DONE] = ": 500, done",
+    [FIRN_FAKE_503] = ": 503",
+    [FIRN_FAKE_DENIED] = ": 403",
+    [FIRN_FAKE_SHORT_READ] = ": short body",
+    [FIRN_FAKE_BIT_FLIP] = ": bit flip",
+    [FIRN_FAKE_HOLD] = ": held",
+};
+
 static void store_submit(void *ctx, struct firn_os_req *req)
 {
     struct firn_fake_node *n = ctx;
@@ -363,10 +428,13 @@ static void store_submit(void *ctx, struct firn_os_req *req)
     op->deadline_ns = w->now_ns + req->timeout_ns;
     if (op->deadline_ns < w->now_ns)
         op->deadline_ns = UINT64_MAX / 2;
-    if (n->cut)
-        plan = (struct firn_fake_plan){.fate = FIRN_FAKE_RESET};
+    op->draw = fake_rng_next(&n->way);
+    if (n->cut || n->denied || w->down)
+        plan = (struct firn_fake_plan){.fate = no_service(n, op->draw)};
     op->fate = plan.fate == FIRN_FAKE_RANDOM ? random_fate(w, op) : plan.fate;
     op->by_chance = plan.fate == FIRN_FAKE_RANDOM;
+    fake_note(w, n, "send %s %s%s%s", firn_os_op_name(op->op), op->name, cond_name[op->cond],
+              fate_name[op->fate]);
     schedule(w, op, &plan);
 }
 

@@ -346,7 +346,8 @@ static void apply(struct firn_fake_world *w, struct fake_op *op, struct fake_out
         act[op->op](w, op, o);
     if (!w->opt.no_date) {
         int64_t skew = (int64_t)w->opt.date_skew_ms;
-        int64_t off = skew ? (int64_t)fake_below(w, (uint64_t)(2 * skew)) - skew : 0;
+        uint64_t r = fake_rng_next(&op->node->way);
+        int64_t off = skew ? (int64_t)(r % (uint64_t)(2 * skew)) - skew : 0;
         o->date_ms = ((int64_t)firn_fake_true_ms(w) + off) / 1000 * 1000;
     }
 }
@@ -355,7 +356,15 @@ void fake_store_effect(struct firn_fake_world *w, void *arg)
 {
     struct fake_op *op = arg;
     struct fake_outcome o = {0};
+    if (w->down) {
+        fake_note(w, op->node, "lost %s %s", firn_os_op_name(op->op), op->name);
+        op->lost = true;
+        fake_op_settle(op);
+        return;
+    }
     apply(w, op, &o);
+    fake_note(w, op->node, "%s %s: %s, %zu bytes", firn_os_op_name(op->op), op->name,
+              firn_status_name(o.status), op->body ? op->body->len : o.len);
     fake_trace(w, (uint64_t)op->op * 64 + (uint64_t)o.status,
                firn_xxh3(op->name, strlen(op->name)));
     if (w->on_effect)
@@ -378,6 +387,13 @@ void fake_store_effect(struct firn_fake_world *w, void *arg)
 }
 
 /* ---- hooks and peeks */
+
+void firn_fake_store_down(struct firn_fake_world *w, bool down)
+{
+    fake_trace(w, FAKE_TRACE_NODE, down);
+    fake_note(w, NULL, down ? "the store is down" : "the store is up");
+    w->down = down;
+}
 
 void fake_store_free(struct firn_fake_world *w)
 {
