@@ -74,7 +74,8 @@ static void expire(struct firn_manifest_node *n)
 
 /* ---- GETs */
 
-/* Damage on the way is not damage in the store: look again before saying CORRUPT. */
+/* Damage on the way is not damage in the store: look again before saying CORRUPT, or INVALID, for a
+ * flipped bit can look like a format from the future. */
 #define DAMAGED_MAX 3
 
 /* The reply of a GET: *m is a new reference. */
@@ -124,7 +125,8 @@ static void get_done(struct firn_store_op *op)
     } else if (st == FIRN_ABSENT && n->newest) {
         st = FIRN_CONFLICT; /* it was made while this GET was under way */
     }
-    n->damaged = st == FIRN_CORRUPT && n->failed == FIRN_OK ? n->damaged + 1 : 0;
+    bool bad = st == FIRN_CORRUPT || st == FIRN_INVALID;
+    n->damaged = bad && n->failed == FIRN_OK ? n->damaged + 1 : 0;
     if (n->damaged > 0 && n->damaged < DAMAGED_MAX && !n->stopping)
         st = FIRN_CONFLICT;
     firn_store_op_clear(op);
