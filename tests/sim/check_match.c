@@ -289,20 +289,17 @@ bool serial__match_late(struct serial *x, uint32_t op)
 
 uint32_t serial__place_from(struct serial *x, uint32_t op, uint32_t from)
 {
-    uint32_t unit = x->unit[op];
-    const struct witness_record *r = &x->w->record[x->w->unit[unit].record];
     const struct hist_op *o = &x->h->op[op];
-    if (r->kind == FIRN_RECORD_RANGEDEL)
-        return unit >= from ? unit : NO_UNIT;
-    uint32_t first = o->invoked_ns ? witness_durable_by(x->w, o->invoked_ns - 1) : 0;
+    uint32_t unit = x->unit[op],
+             first = o->invoked_ns ? witness_durable_by(x->w, o->invoked_ns - 1) : 0;
     uint32_t state = first > from ? first : from; /* places from here on are behind this state */
-    while ((state = witness_change(x->w, r->key, state)) != UINT32_MAX) {
+    while ((state = serial__next_change(x, o, state)) != NO_UNIT) {
         if (x->w->unit[state - 1].durable_ns > deadline(o))
             break;
         if (could_lie(x, op, state - 1))
             return state - 1;
     }
-    return NO_UNIT;
+    return unit >= from ? unit : NO_UNIT; /* a range tombstone where nothing was changes nothing */
 }
 
 /* ---- all units */

@@ -84,26 +84,33 @@ static bool shows(struct serial *x, const struct hist_op *op, void *arg)
     return x->eval.effects == 0 && !x->eval.erased && hist_eval_answers(x->h, op, &x->eval);
 }
 
-static bool shows_state(struct serial *x, const struct hist_op *op, uint32_t at)
+/* Does the reply show this state, as it was while `when` was under way? */
+static bool shows_state(struct serial *x, const struct hist_op *op, uint32_t at,
+                        const struct hist_op *when)
 {
-    uint64_t skew = x->o->skew_ms, from = serial__wall_ms(x, op->invoked_ns);
-    uint64_t to = serial__wall_ms(x, op->replied_ns) + skew, known = witness_log_time(x->w, at);
+    uint64_t skew = x->o->skew_ms, from = serial__wall_ms(x, when->invoked_ns);
+    uint64_t to = serial__wall_ms(x, when->replied_ns) + skew, known = witness_log_time(x->w, at);
     from = from > skew ? from - skew : 0;
     from = from > known ? from : known;
     return serial__eval(x, op, at, from, to > from ? to : from, shows, NULL);
+}
+
+uint32_t serial__next_change(const struct serial *x, const struct hist_op *op, uint32_t at)
+{
+    struct serial_state s = {x->w, at};
+    struct hist_state state = serial__state(&s, 0);
+    struct next_change c = {x->w, at, NO_UNIT};
+    hist_eval_keys(x->h, op, &state, visit_change, &c);
+    return c.next;
 }
 
 /* The first state in [lo, hi] that explains the reply; NO_UNIT: none. */
 static uint32_t find_state(struct serial *x, const struct hist_op *op, uint32_t lo, uint32_t hi)
 {
     while (lo <= hi) {
-        if (shows_state(x, op, lo))
+        if (shows_state(x, op, lo, op))
             return lo;
-        struct serial_state s = {x->w, lo};
-        struct hist_state state = serial__state(&s, 0);
-        struct next_change c = {x->w, lo, NO_UNIT};
-        hist_eval_keys(x->h, op, &state, visit_change, &c);
-        lo = c.next;
+        lo = serial__next_change(x, op, lo);
     }
     return NO_UNIT;
 }
@@ -258,7 +265,9 @@ static void check_read(struct order *o, uint32_t index)
         say_unexplained(x, op, lo, hi);
         return;
     }
-    if (fresh && !op->who.applied)
+    if (op->who.applied)
+        return; /* it may as well have seen what was lost later */
+    if (fresh)
         mark(&o->all, op->replied_ns, state);
     saw(o, op, state);
     check_token(o, op);
@@ -294,7 +303,7 @@ static void check_snapshot(struct order *o, const struct hist_op *op)
     x->stats->snapshots++;
     if (!s)
         check_wrong_op(x->report, x->h, op, "a snapshot is read that nobody opened");
-    else if (!shows_state(x, op, witness_state_of(x->w, s->seqno)))
+    else if (!shows_state(x, op, witness_state_of(x->w, s->seqno), s))
         check_wrong_op(x->report, x->h, op, "a snapshot does not show its state %u",
                        witness_state_of(x->w, s->seqno));
 }

@@ -34,6 +34,9 @@ bool serial__eval(struct serial *x, const struct hist_op *op, uint32_t at, uint6
                   uint64_t to_ms,
                   bool (*good)(struct serial *x, const struct hist_op *op, void *arg), void *arg);
 
+/* The first state behind `at` in which a key of the operation differs; NO_UNIT: none. */
+uint32_t serial__next_change(const struct serial *x, const struct hist_op *op, uint32_t at);
+
 /* Find the operation of every unit: fill x->unit. */
 void serial__match(struct serial *x);
 

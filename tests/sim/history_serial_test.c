@@ -180,6 +180,11 @@ static void look_alikes(void **state)
           "2 1 1 0 6 100 : SET b 1 => +", "3 1 1 0 6 90 : DEL a => :1",
           "4 1 1 0 6 80 : SET a 2 => +"},
          NULL},
+        {{"1 1 a=1", "50 1 a=", "51 1 b=1", "52 1 c=1", "53 1 c="},
+         {"1 1 1 0 1 5 : SET a 1 => +", "2 1 1 0 6 100 : DEL a c => :1",
+          "2 1 1 0 6 100 : MSET b 1 => +", "3 1 1 0 6 90 : DEL a c => :1",
+          "4 1 1 0 6 80 : SET c 1 => +"},
+         NULL},
         {{"1 1 a=1", "50 1 b=1", "51 1 a="},
          {"1 1 1 0 1 5 : SET a 1 => +", "2 1 1 0 6 100 : DEL a => :1",
           "2 1 1 0 6 100 : SET b 1 => +"},
@@ -280,26 +285,27 @@ static void bounded_reads(void **state)
     CHECK_ALL(x);
 }
 
-/* "%s" in a line is the token of the state behind the record of this seqno. */
+/* The line, "%s" in it being the token of the state behind the record of this seqno. */
+static const char *with_token(char out[256], const char *line, uint64_t seqno)
+{
+    char token[FIRN_TOKEN_MAX];
+    const struct firn_token t = {.place = {1, seqno - 1}, .seqno = seqno};
+    const char *at = strstr(line, "%s");
+    int head = at ? (int)(at - line) : (int)strlen(line);
+    (void)firn_token_format(&t, token);
+    (void)snprintf(out, 256, "%.*s%s%s", head, line, at ? token : "", at ? at + 2 : "");
+    return out;
+}
+
 static void check_with_token(uint64_t seqno, const char *line1, const char *line2,
                              const char *wrong)
 {
-    static char line[2][256];
-    char token[FIRN_TOKEN_MAX];
-    const struct firn_token t = {.place = {1, seqno - 1}, .seqno = seqno};
-    (void)firn_token_format(&t, token);
-    struct history x = {{"10 1 a=1", "20 1 b=2", "30 1 a=3"},
-                        {"1 1 1 0 5 100 : SET a 1 => +", "2 1 1 0 5 100 : SET b 2 => +",
-                         "3 1 1 0 5 100 : SET a 3 => +", line[0], line[1]},
-                        wrong};
-    const char *from[2] = {line1, line2};
-    for (size_t i = 0; i < 2; i++) {
-        const char *at = strstr(from[i], "%s");
-        int head = at ? (int)(at - from[i]) : (int)strlen(from[i]);
-        (void)snprintf(line[i], sizeof line[i], "%.*s%s%s", head, from[i], at ? token : "",
-                       at ? at + 2 : "");
-    }
-    check(&x);
+    char line[2][256];
+    check(&(struct history){{"10 1 a=1", "20 1 b=2", "30 1 a=3"},
+                            {"1 1 1 0 5 100 : SET a 1 => +", "2 1 1 0 5 100 : SET b 2 => +",
+                             "3 1 1 0 5 100 : SET a 3 => +", with_token(line[0], line1, seqno),
+                             with_token(line[1], line2, seqno)},
+                            wrong});
 }
 
 static void tokens_and_snapshots(void **state)
@@ -317,6 +323,18 @@ static void tokens_and_snapshots(void **state)
     check_with_token(2, open, "4 2 2 0 90 91 : KV.RANGE a z AT 7 => _ $a $3 $b $2", "its state 2");
     check_with_token(2, open, "4 2 2 0 90 91 : KV.COUNT a z AT 7 => :1", "its state 2");
     check_with_token(2, open, "4 2 2 0 90 91 : KV.GET a AT 8 => $1", "nobody opened");
+    /* time stands still in it: what expires later is there */
+    char opens[256];
+    static const char *const shown[] = {"$1", "_"};
+    for (size_t i = 0; i < 2; i++) {
+        char reads[256];
+        (void)snprintf(reads, sizeof reads, "4 2 2 0 900000000 900000001 : KV.GET a AT 7 => %s",
+                       shown[i]);
+        check(&(struct history){
+            {"10 1000000 a=1@1000100"},
+            {"1 1 1 0 5 20 : SET a 1 PX 100 => +", with_token(opens, open, 1), reads},
+            i ? "its state" : NULL});
+    }
     check_with_token(3, open, "4 2 2 0 90 91 : KV.GET b AT 7 => $2", "allowed are 0 to 2");
 }
 
@@ -376,6 +394,11 @@ static void applied_connections(void **state)
          NULL},
         {{NULL},
          {"1 1 1 0 5 20 applied : SET a 1 => +", "1 1 1 0 21 25 applied : GET a => $1"},
+         NULL},
+        /* what it saw was lost; the log came to the like later */
+        {{"30 1 b=1", "31 1 a=1"},
+         {"1 1 1 0 5 20 applied : SET a 1 => +", "1 1 1 0 21 25 applied : GET a => $1",
+          "1 1 1 0 26 28 applied : GET b => _", "2 2 2 0 21 - : SET b 1", "3 2 2 0 21 - : SET a 1"},
          NULL},
         {{"30 1 a=1", "31 1 a=1"}, {"1 1 1 0 5 20 applied : SET a 1 => +"}, "twice"},
     };
