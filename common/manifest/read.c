@@ -104,8 +104,7 @@ static enum firn_status take_reply(struct firn_manifest__get *g, struct firn_man
         st = firn_manifest_check(pb, err);
     if (st != FIRN_OK) {
         firn_pb_manifest_free(pb);
-        /* A format or a feature that we do not know never goes again. */
-        return st == FIRN_INVALID ? firn_manifest__fail(g->node, st, err) : st;
+        return st;
     }
     *m = firn_manifest__handle(pb, op->req.reply_etag, op, true);
     return *m ? FIRN_OK : firn_fail(err, FIRN_LIMIT, "no memory for the manifest");
@@ -125,10 +124,13 @@ static void get_done(struct firn_store_op *op)
     } else if (st == FIRN_ABSENT && n->newest) {
         st = FIRN_CONFLICT; /* it was made while this GET was under way */
     }
-    bool bad = st == FIRN_CORRUPT || st == FIRN_INVALID;
-    n->damaged = bad && n->failed == FIRN_OK ? n->damaged + 1 : 0;
-    if (n->damaged > 0 && n->damaged < DAMAGED_MAX && !n->stopping)
+    bool newer = st == FIRN_INVALID && op->status == FIRN_OK;
+    bool bad = (st == FIRN_CORRUPT || newer) && n->failed == FIRN_OK;
+    n->damaged = bad ? n->damaged + 1 : 0;
+    if (bad && n->damaged < DAMAGED_MAX && !n->stopping)
         st = FIRN_CONFLICT;
+    else if (bad && newer && n->damaged >= DAMAGED_MAX) /* what we do not know never goes again */
+        st = firn_manifest__fail(n, st, &err);
     firn_store_op_clear(op);
     firn_manifest_unref(g->base);
     g->base = NULL;
