@@ -45,7 +45,8 @@ struct firn_tail_user {
     void (*believed)(void *arg, uint64_t fresh_ns, uint64_t ticket);
     /* Something failed; the tail rests and tries again. `for_good`: it does not mend, and the user
      * stops the node: the manifest is damaged or went back, or it or a slot, several times
-     * in a row, is of a format that this program does not know. err may be NULL where it is not for good. */
+     * in a row, is of a format that this program does not know. err may be NULL where it is not for
+     * good. */
     void (*failed)(void *arg, enum firn_status s, const struct firn_err *err, bool for_good);
     void *arg;
 };
