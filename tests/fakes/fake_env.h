@@ -200,6 +200,12 @@ void firn_fake_on_effect(struct firn_fake_world *w,
                          void (*fn)(void *arg, unsigned node, enum firn_os_op op, const char *name,
                                     struct firn_slice body, enum firn_status status),
                          void *arg);
+/* Called before a request removes an object that is there, with its whole name and its body: for
+ * checkers. NULL: none. */
+void firn_fake_on_delete(struct firn_fake_world *w,
+                         void (*fn)(void *arg, unsigned node, const char *name,
+                                    struct firn_slice body),
+                         void *arg);
 /* Let held requests go on, oldest first: those whose whole name starts with `prefix` (NULL: all),
  * at most `max`. Returns how many. */
 size_t firn_fake_release(struct firn_fake_world *w, const char *prefix, size_t max);

@@ -185,6 +185,8 @@ struct firn_fake_world {
     void (*on_effect)(void *arg, unsigned node, enum firn_os_op op, const char *name,
                       struct firn_slice body, enum firn_status status);
     void *on_effect_arg;
+    void (*on_delete)(void *arg, unsigned node, const char *name, struct firn_slice body);
+    void *on_delete_arg;
 };
 
 /* Into the hash. `a` says what: below 64 an event kind, 64 … a request's effect, FAKE_TRACE_…. */

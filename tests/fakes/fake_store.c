@@ -140,6 +140,16 @@ static void do_put(struct firn_fake_world *w, struct fake_op *op, struct fake_ou
     etag_of(op->body, o->etag);
 }
 
+/* What a request deletes. */
+static void do_delete(struct firn_fake_world *w, const struct fake_op *op, const char *name)
+{
+    const struct fake_object *o = fake_object_of(w, name);
+    if (o && w->on_delete)
+        w->on_delete(w->on_delete_arg, op->node->index, name,
+                     firn_slice_of(o->body->data, o->body->len));
+    (void)object_remove(w, name);
+}
+
 static void do_delete_many(struct firn_fake_world *w, struct fake_op *op, struct fake_outcome *o)
 {
     if (w->opt.no_delete_many || op->list_count > FIRN_OS_DELETE_MANY_MAX) {
@@ -147,7 +157,7 @@ static void do_delete_many(struct firn_fake_world *w, struct fake_op *op, struct
         return;
     }
     for (size_t i = 0; i < op->list_count; i++)
-        (void)object_remove(w, op->list[i]);
+        do_delete(w, op, op->list[i]);
 }
 
 static size_t page_max(const struct firn_fake_world *w)
@@ -341,7 +351,7 @@ static void apply(struct firn_fake_world *w, struct fake_op *op, struct fake_out
     o->status = FIRN_OK;
     o->http = 200;
     if (op->op == FIRN_OS_DELETE)
-        (void)object_remove(w, op->name); /* S3: OK whether it was there or not */
+        do_delete(w, op, op->name); /* S3: OK whether it was there or not */
     else
         act[op->op](w, op, o);
     if (!w->opt.no_date) {
@@ -420,6 +430,15 @@ void firn_fake_on_effect(struct firn_fake_world *w,
 {
     w->on_effect = fn;
     w->on_effect_arg = arg;
+}
+
+void firn_fake_on_delete(struct firn_fake_world *w,
+                         void (*fn)(void *arg, unsigned node, const char *name,
+                                    struct firn_slice body),
+                         void *arg)
+{
+    w->on_delete = fn;
+    w->on_delete_arg = arg;
 }
 
 bool firn_fake_get(const struct firn_fake_world *w, const char *name, struct firn_slice *body)

@@ -10,30 +10,27 @@
 
 #define CHANNEL "p"
 
-static void bad(const struct sim *x, const struct sim_sub *s, const char *what, uint64_t got,
-                uint64_t want)
+_Noreturn static void bad(const struct sim *x, const struct sim_sub *s, const char *what,
+                          uint64_t got, uint64_t want)
 {
-    print_error("seed %llu: subscriber on %s %u, confirmed at %.6f s: %s: %llu, expected %llu\n",
-                (unsigned long long)x->seed, s->node->role == ROLE_WRITER ? "writer" : "reader",
-                s->node->n, (double)s->confirmed_ns / 1e9, what, (unsigned long long)got,
-                (unsigned long long)want);
-    fail();
+    sim_fail(x, "subscriber on %s %u, confirmed at %.6f s: %s: %llu, expected %llu",
+             s->node->role == ROLE_WRITER ? "writer" : "reader", s->node->n,
+             (double)s->confirmed_ns / 1e9, what, (unsigned long long)got,
+             (unsigned long long)want);
 }
 
 /* ---- publishing */
 
-void sim_publish(struct client *c)
+uint64_t sim_publish(struct sim *x)
 {
-    struct sim_feed *f = &c->x->feed;
-    if (f->sent == SIM_MESSAGES_MAX)
-        return;
-    sim_enqueue(c, OP_PUBLISH)->n = f->sent;
-    sim_say(c, "PUBLISH " CHANNEL " %llu\r\n", (unsigned long long)f->sent++);
+    struct sim_feed *f = &x->feed;
+    return f->sent == SIM_MESSAGES_MAX ? SIM_MESSAGES_MAX : f->sent++;
 }
 
-void sim_published(struct client *c, uint64_t n)
+void sim_published(struct sim *x, uint64_t n)
 {
-    c->x->feed.acked_ns[n] = sim_now_ns(c->x);
+    SIM_COUNT(x, published);
+    x->feed.acked_ns[n] = sim_now_ns(x);
 }
 
 /* A message of the log, in its order. */
@@ -43,61 +40,68 @@ void sim_feed_record(struct sim *x, const struct firn_record *r)
     if (r->kind != FIRN_RECORD_PUBLISH)
         return;
     char text[24] = {0};
-    assert_true(r->value.len < sizeof text && f->logged < SIM_MESSAGES_MAX);
+    SIM_MUST(x, r->value.len < sizeof text && f->logged < SIM_MESSAGES_MAX);
     memcpy(text, r->value.data, r->value.len);
     f->log[f->logged++] = strtoull(text, NULL, 10);
 }
 
 /* ---- subscribing */
 
-static void lose(struct sim *x, struct sim_sub *s)
+/* What it got is kept; the connection is gone. */
+static void over(struct sim_sub *s)
 {
-    sim_bury(x, s->node, s->sock);
-    s->sock = NULL;
+    struct sim_feed *f = &s->x->feed;
+    s->conn = NULL;
+    s->in.len = 0;
     if (s->n == 0)
         return;
-    struct sim_feed *f = &x->feed;
     struct sim_sub *more = realloc(f->past, (f->npast + 1) * sizeof *more);
-    assert_non_null(more);
+    if (!more)
+        abort();
     f->past = more;
     f->past[f->npast++] = *s;
     s->got = NULL;
     s->n = s->cap = 0;
 }
 
-static void begin(struct sim *x, struct sim_sub *s)
+static void lose(struct sim_sub *s)
 {
-    struct node *n = sim_pick(x, sim_rnd(x, 4) ? ROLE_READER : ROLE_WRITER);
-    if (!n || !n->serving || !n->net.l || firn_fake_node_frozen(n->net.node))
+    struct firn_fake_conn *conn = s->conn;
+    if (!conn)
         return;
-    *s = (struct sim_sub){.node = n,
-                          .sock = fake_connect(&n->net),
-                          .asked_ns = sim_now_ns(x),
-                          .until_ns = sim_now_ns(x) + sim_rnd(x, 40) * FIRN_SEC};
-    fake_deliver(s->sock, "SUBSCRIBE " CHANNEL "\r\n", strlen("SUBSCRIBE " CHANNEL "\r\n"));
+    over(s);
+    firn_fake_hang_up(conn);
 }
 
-static void take(struct sim *x, struct sim_sub *s, struct firn_slice word, struct firn_slice last)
+static void gone(void *arg, enum firn_fake_end how)
 {
+    (void)how;
+    over(arg);
+}
+
+static void take(struct sim_sub *s, struct firn_slice word, struct firn_slice last)
+{
+    struct sim *x = s->x;
     if (firn_slice_eq(word, firn_slice_str("subscribe"))) {
         s->confirmed_ns = sim_now_ns(x);
         s->sent_before = x->feed.sent;
         return;
     }
-    assert_true(s->confirmed_ns && firn_slice_eq(word, firn_slice_str("message")));
+    SIM_MUST(x, s->confirmed_ns && firn_slice_eq(word, firn_slice_str("message")));
     if (s->n == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 64;
         s->got = realloc(s->got, s->cap * sizeof *s->got);
-        assert_non_null(s->got);
+        if (!s->got)
+            abort();
     }
     s->got[s->n++] = strtoull((const char *)last.data, NULL, 10);
-    x->feed.delivered++;
+    SIM_COUNT(x, delivered);
 }
 
-/* One push: an array of three, line by line. False: not whole yet. */
-static bool next_push(struct sim *x, struct sim_sub *s)
+/* One push: an array of three, line by line. False: not whole yet, or it was refused. */
+static bool next_push(struct sim_sub *s)
 {
-    struct firn_buf *b = &s->sock->got;
+    struct firn_buf *b = &s->in;
     struct firn_slice line[7];
     size_t at = 0, n = 0, lines = 7;
     while (n < lines) {
@@ -115,28 +119,60 @@ static bool next_push(struct sim *x, struct sim_sub *s)
     if (lines == 1)
         s->until_ns = 0;
     else
-        take(x, s, line[2], line[lines - 1]);
+        take(s, line[2], line[lines - 1]);
     firn_buf_consume(b, at);
     return true;
 }
 
-static void step(struct sim *x, struct sim_sub *s)
+static void got(void *arg, const uint8_t *data, size_t len)
 {
-    if (!s->sock) {
-        if (sim_rnd(x, 20) == 0)
-            begin(x, s);
-        return;
-    }
-    while (next_push(x, s))
+    struct sim_sub *s = arg;
+    SIM_MUST(s->x, firn_buf_append(&s->in, data, len) == FIRN_OK);
+    while (next_push(s))
         continue;
-    if (s->sock->closed || s->node->freed || (sim_now_ns(x) > s->until_ns && !x->calm))
-        lose(x, s);
 }
 
-void sim_feed_step(struct sim *x)
+static void begin(struct sim_sub *s)
 {
-    for (unsigned i = 0; i < SIM_SUBSCRIBERS; i++)
-        step(x, &x->feed.sub[i]);
+    static const char subscribe[] = "SUBSCRIBE " CHANNEL "\r\n";
+    struct sim *x = s->x;
+    struct firn_fake_conn_user u = {.data = got, .closed = gone, .arg = s};
+    struct node *n = sim_pick(x, sim_rnd(x, 4) ? ROLE_READER : ROLE_WRITER, true);
+    if (!n)
+        return;
+    s->conn = firn_fake_dial(x->w, CLIENTS_MAX + s->id, n->fake, 0, &u);
+    if (!s->conn)
+        return;
+    s->node = n;
+    s->asked_ns = sim_now_ns(x);
+    s->confirmed_ns = s->sent_before = 0;
+    s->until_ns = s->asked_ns + sim_rnd(x, 40) * FIRN_SEC;
+    firn_fake_send(s->conn, subscribe, strlen(subscribe));
+}
+
+/* When all is calm, everyone listens to the end; who had no answer tries elsewhere. */
+static void wake(void *arg)
+{
+    struct sim_sub *s = arg;
+    struct sim *x = s->x;
+    uint64_t now = sim_now_ns(x);
+    bool tired = now > s->until_ns && (!x->calm || !s->confirmed_ns);
+    if (s->conn && (tired || !sim_node_lives(s->node))) /* a dead machine may be silent */
+        lose(s);
+    if (!s->conn && !x->ending)
+        begin(s);
+    firn_fake_at(x->w, FIRN_SEC + sim_rnd(x, 2 * FIRN_SEC), wake, s);
+}
+
+void sim_feed_begin(struct sim *x)
+{
+    for (unsigned i = 0; i < x->choice.subscribers; i++) {
+        struct sim_sub *s = &x->feed.sub[i];
+        s->x = x;
+        s->id = i;
+        firn_buf_init(&s->in, SIZE_MAX);
+        firn_fake_at(x->w, sim_rnd(x, 5 * FIRN_SEC), wake, s);
+    }
 }
 
 /* ---- what must hold */
@@ -162,15 +198,19 @@ static void check_piece(struct sim *x, const struct sim_sub *s)
 void sim_feed_check_end(struct sim *x)
 {
     struct sim_feed *f = &x->feed;
-    for (unsigned i = 0; i < SIM_SUBSCRIBERS; i++) {
+    for (unsigned i = 0; i < x->choice.subscribers; i++) {
         struct sim_sub *s = &f->sub[i];
-        if (!s->sock)
+        if (!s->conn)
             continue;
+        if (!sim_node_lives(s->node)) {
+            lose(s);
+            continue;
+        }
         uint64_t newest = f->logged ? f->log[f->logged - 1] : 0;
         if (s->confirmed_ns && f->logged && newest >= s->sent_before &&
             (s->n == 0 || s->got[s->n - 1] != newest))
             bad(x, s, "the newest it got", s->n ? s->got[s->n - 1] : 0, newest);
-        lose(x, s);
+        lose(s);
     }
     for (size_t i = 0; i < f->npast; i++)
         check_piece(x, &f->past[i]);
@@ -178,6 +218,8 @@ void sim_feed_check_end(struct sim *x)
 
 void sim_feed_end(struct sim *x)
 {
+    for (unsigned i = 0; i < x->choice.subscribers; i++)
+        firn_buf_clear(&x->feed.sub[i].in);
     for (size_t i = 0; i < x->feed.npast; i++)
         free(x->feed.past[i].got);
     free(x->feed.past);
