@@ -327,6 +327,7 @@ struct firn_fake_world *firn_fake_world_new(const struct firn_fake_options *o)
     w->rng.state = o->seed * UINT64_C(0xd1342543de82ef95) + 1;
     firn_list_init(&w->held);
     firn_list_init(&w->conns);
+    firn_list_init(&w->disks);
     fake_strikes_init(w);
     return w;
 }
@@ -352,6 +353,7 @@ void firn_fake_world_free(struct firn_fake_world *w)
     }
     fake_store_free(w);
     fake_net_free(w);
+    fake_disk_free_all(w);
     fake_strikes_free(w);
     for (size_t i = 0; i < w->nodes; i++) {
         firn_heap_clear(&w->node[i]->timers);

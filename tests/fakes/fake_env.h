@@ -54,6 +54,12 @@ struct firn_fake_faults {
     uint32_t net_chop;    /* of the pieces: only a part of what is there, half of them one byte */
     uint32_t net_silent;  /* of the nodes killed or crashed: the machine is dead, its clients hear
                              nothing; else their connections end, with or without the last bytes */
+    /* Local disks (fake_disk.h). */
+    uint32_t disk_torn; /* of the reboots: some pages and sectors of what was not synced are there,
+                           and some names; else none */
+    uint32_t disk_rot;  /* of the reads: a bit is wrong, for good */
+    uint32_t disk_read_error, disk_write_error; /* of the reads; of the writes and syncs */
+    uint32_t disk_slow;                         /* of the requests: takes 10–1000 times as long */
 };
 
 struct firn_fake_options {

@@ -70,7 +70,8 @@ void firn_fake_node_wall_jump(struct firn_fake_node *n, int64_t by_ms)
 
 /* ---- life */
 
-struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char *prefix)
+static struct firn_fake_node *add(struct firn_fake_world *w, const char *prefix,
+                                  struct fake_disk *disk)
 {
     struct firn_fake_node *n = fake_alloc(sizeof *n);
     struct firn_fake_node **list =
@@ -93,14 +94,20 @@ struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char 
     n->env = (struct firn_env){.vt = &fake_env_vt, .ctx = n, .store = &n->store, .net = &n->net};
     fake_store_init(n);
     fake_net_init(n);
+    fake_disk_init(n, disk);
     fake_note(w, n, "added");
     return n;
+}
+
+struct firn_fake_node *firn_fake_node_add(struct firn_fake_world *w, const char *prefix)
+{
+    return add(w, prefix, NULL);
 }
 
 struct firn_fake_node *firn_fake_node_restart(struct firn_fake_node *old, bool rebooted)
 {
     FIRN_ASSERT(firn_fake_node_crashed(old));
-    struct firn_fake_node *n = firn_fake_node_add(old->world, old->prefix);
+    struct firn_fake_node *n = add(old->world, old->prefix, old->disk);
     rebase(old);
     n->clock_base_ns = old->clock_base_ns;
     n->slept_ns = old->slept_ns;
@@ -111,6 +118,7 @@ struct firn_fake_node *firn_fake_node_restart(struct firn_fake_node *old, bool r
     if (rebooted) { /* the hardware clock goes on, the others start again */
         n->wall_base_ns += n->clock_base_ns + n->slept_ns;
         n->clock_base_ns = n->slept_ns = n->boot_offset_ns = 0;
+        fake_disk_power_failure(n);
     }
     fake_note(n->world, n, "restart of n%u%s", old->index, rebooted ? " after a reboot" : "");
     fake_net_back(old);
@@ -208,6 +216,7 @@ void firn_fake_node_kill(struct firn_fake_node *n)
         FIRN_CONTAINER(l, struct firn_defer, link)->queued = false;
     fake_store_forget(n);
     fake_net_gone(n, false);
+    fake_disk_forget(n);
     while ((l = firn_list_pop(&n->held)) != NULL)
         fake_event_free(FIRN_CONTAINER(l, struct fake_event, held));
     fake_event_cancel(n->world, &n->wake);

@@ -8,6 +8,7 @@
 #include "fakes/fake_strike.h"
 
 #include "base/assert.h"
+#include "env/disk.h"
 #include "env/net.h"
 
 #include <stdio.h>
@@ -99,6 +100,11 @@ enum fake_strike_kind {
     FAKE_NET_SLOW,
     FAKE_NET_CHOP,
     FAKE_NET_SILENT,
+    FAKE_DISK_TORN,
+    FAKE_DISK_ROT,
+    FAKE_DISK_READ_ERROR,
+    FAKE_DISK_WRITE_ERROR,
+    FAKE_DISK_SLOW,
     FAKE_KINDS, /* of the world itself; a scenario's follow */
 };
 
@@ -155,6 +161,10 @@ struct firn_fake_node {
     struct firn_list listeners; /* struct fake_listener */
     uint64_t split;             /* client machines that do not reach it, by bit */
     bool suspended, denied;
+    struct fake_disk *disk; /* the machine's */
+    struct firn_disk disk_port;
+    struct firn_list files;    /* struct firn_disk_file */
+    struct firn_list disk_ops; /* struct disk_op */
     bool net_gone, net_silent; /* its process is no more; its machine does not say so */
 };
 
@@ -163,6 +173,7 @@ struct firn_fake_world {
     struct fake_strikes strikes;
     bool down;              /* the store */
     FILE *out;              /* the readable trace, or NULL */
+    struct firn_list disks; /* struct fake_disk */
     struct firn_list conns; /* struct firn_sock */
     uint64_t conn_seq;
     size_t conn_count;
@@ -191,7 +202,13 @@ struct firn_fake_world {
 
 /* Into the hash. `a` says what: below 64 an event kind, 64 … a request's effect, FAKE_TRACE_…. */
 void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b);
-enum { FAKE_TRACE_REPLY = 4096, FAKE_TRACE_STRIKE = 8192, FAKE_TRACE_NET, FAKE_TRACE_NODE };
+enum {
+    FAKE_TRACE_REPLY = 4096,
+    FAKE_TRACE_STRIKE = 8192,
+    FAKE_TRACE_NET,
+    FAKE_TRACE_NODE,
+    FAKE_TRACE_DISK
+};
 /* One line of the readable trace, if there is one; n: NULL for none. */
 void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
                ...) FIRN_PRINTF(3, 4);
@@ -275,6 +292,14 @@ void fake_store_cut(struct firn_fake_node *n);
 void fake_held_free(struct firn_fake_world *w);
 /* Free an operation of which only an EFFECT event was left. */
 void fake_store_drop_event(void *op, enum fake_event_kind kind);
+
+/* ---- disks: fake_disk.c */
+/* of: the disk of the machine, NULL for a new one. */
+void fake_disk_init(struct firn_fake_node *n, struct fake_disk *of);
+void fake_disk_power_failure(struct firn_fake_node *n);
+/* The node died: its requests and open files are gone. */
+void fake_disk_forget(struct firn_fake_node *n);
+void fake_disk_free_all(struct firn_fake_world *w);
 
 /* ---- the network: fake_net.c */
 void fake_net_init(struct firn_fake_node *n);

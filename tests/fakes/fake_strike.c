@@ -25,6 +25,11 @@ static const char *const own_kinds[FAKE_KINDS] = {
     [FAKE_NET_SLOW] = "net-slow",
     [FAKE_NET_CHOP] = "net-chop",
     [FAKE_NET_SILENT] = "net-silent",
+    [FAKE_DISK_TORN] = "disk-torn",
+    [FAKE_DISK_ROT] = "disk-rot",
+    [FAKE_DISK_READ_ERROR] = "disk-read-error",
+    [FAKE_DISK_WRITE_ERROR] = "disk-write-error",
+    [FAKE_DISK_SLOW] = "disk-slow",
 };
 
 static size_t add_kind(struct fake_strikes *s, uint64_t seed, const char *name)
