@@ -131,11 +131,20 @@ static bool record_fits(const struct serial *x, const struct hist_op *op,
     return false;
 }
 
+static bool has_tombstone(const struct witness *w, const struct witness_unit *u)
+{
+    for (uint32_t i = 0; i < u->records; i++)
+        if (w->record[u->record + i].kind == FIRN_RECORD_RANGEDEL)
+            return true;
+    return false;
+}
+
 static bool fits(struct serial *x, const struct hist_op *op, void *arg)
 {
     const struct fit *f = arg;
     const struct witness_unit *u = &x->w->unit[f->unit];
-    if (x->eval.refused || !hist_eval_answers(x->h, op, &x->eval))
+    if (x->eval.refused || !hist_eval_answers(x->h, op, &x->eval) ||
+        x->eval.erased != has_tombstone(x->w, u))
         return false;
     for (size_t i = 0; i < x->eval.effects; i++)
         if (!effect_fits(x, op, f->unit, &x->eval.effect[i]))
@@ -290,11 +299,11 @@ bool serial__match_late(struct serial *x, uint32_t op)
 uint32_t serial__place_from(struct serial *x, uint32_t op, uint32_t from)
 {
     const struct hist_op *o = &x->h->op[op];
-    uint32_t unit = x->unit[op],
-             first = o->invoked_ns ? witness_durable_by(x->w, o->invoked_ns - 1) : 0;
+    uint32_t unit = x->unit[op];
+    uint32_t first = o->invoked_ns ? witness_durable_by(x->w, o->invoked_ns - 1) : 0;
     uint32_t state = first > from ? first : from; /* places from here on are behind this state */
     while ((state = serial__next_change(x, o, state)) != NO_UNIT) {
-        if (x->w->unit[state - 1].durable_ns > deadline(o))
+        if ((unit >= from && state > unit) || x->w->unit[state - 1].durable_ns > deadline(o))
             break;
         if (could_lie(x, op, state - 1))
             return state - 1;
