@@ -12,6 +12,7 @@ void sim_mend(struct sim *x)
         firn_fake_node_cut(x->cut->fake, false);
     if (x->split)
         firn_fake_net_split(x->split->fake, 0);
+    firn_fake_store_down(x->w, false);
     x->frozen = x->cut = x->split = NULL;
 }
 
@@ -63,6 +64,29 @@ static void do_freeze(struct sim *x, struct node *n)
     SIM_COUNT(x, freezes);
     firn_fake_node_freeze(n->fake);
     x->frozen = n;
+}
+
+/* The machine sleeps: its monotonic clock stands still. */
+static void do_suspend(struct sim *x, struct node *n)
+{
+    if (x->frozen)
+        return;
+    SIM_COUNT(x, freezes);
+    firn_fake_node_suspend(n->fake);
+    x->frozen = n;
+}
+
+static void do_store_down(struct sim *x, struct node *n)
+{
+    (void)n;
+    firn_fake_store_down(x->w, true); /* until the next strike */
+}
+
+static void do_jump(struct sim *x, struct node *n)
+{
+    if (x->choice.jump_ms)
+        firn_fake_node_wall_jump(n->fake, (int64_t)sim_rnd(x, 2 * x->choice.jump_ms) -
+                                              (int64_t)x->choice.jump_ms);
 }
 
 /* Cut off from the store, not from its clients, who do not know that it is fenced, nor does it. */
@@ -126,6 +150,9 @@ static const struct {
     {"second standby", 60000, do_second_standby},
     {"second compactor", 60000, do_second_compactor},
     {"clock", 50000, do_clock},
+    {"suspend", 60000, do_suspend},
+    {"store down", 30000, do_store_down},
+    {"wall clock", 50000, do_jump},
 };
 #define STRIKES (sizeof strike / sizeof strike[0])
 

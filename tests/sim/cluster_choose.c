@@ -81,7 +81,7 @@ static void choose_log(uint64_t *s, struct firn_settings *t)
     t->codec = (int)codecs[draw(s, 3)];
     t->idle_flush_ns = between(s, 1, 8) * FIRN_SEC;
     t->history_ns = draw(s, 8) ? 0 : between(s, 1, 60) * FIRN_SEC;
-    t->dedup_ttl_ns = between(s, 5, 600) * FIRN_SEC;
+    t->dedup_ttl_ns = between(s, 60, 600) * FIRN_SEC; /* longer than a client tries again */
 }
 
 static void choose_tables(uint64_t *s, struct firn_settings *t)
@@ -106,6 +106,7 @@ void sim_choose(struct sim *x, struct firn_fake_options *world)
     SIM_MUST(x, firn_settings_init(t) == FIRN_OK);
     choose_world(s, c, world);
     c->drift_ppm = (uint32_t[]){100, 10000, 100000}[draw(s, 3)];
+    c->jump_ms = draw(s, 5) ? 0 : 3600 * 1000;
     c->run_ns = between(s, 60, 180) * FIRN_SEC;
     c->calm_ns = between(s, 10, 20) * FIRN_SEC;
     c->clients = (unsigned)between(s, 3, CLIENTS_MAX);

@@ -162,7 +162,7 @@ static void add(struct client *c, enum sim_what what, uint32_t op, uint64_t n, c
     char copy[LINE_MAX_BYTES];
     struct firn_slice word[128];
     SIM_MUST(c->x, strlen(line) < sizeof copy && c->tail - c->head < QUEUE_MAX);
-    strcpy(copy, line);
+    memcpy(copy, line, strlen(line) + 1);
     size_t words = split_words(copy, word, 128);
     put_line(c, line, word, words);
     if (op != SIM_NO_OP && what != SIM_NOTHING)
@@ -207,7 +207,7 @@ uint32_t sim_ask_exec(struct client *c, enum sim_what what, const char *const *l
         char copy[LINE_MAX_BYTES];
         struct firn_slice word[128];
         add(c, SIM_NOTHING, SIM_NO_OP, 0, line[i]);
-        strcpy(copy, line[i]);
+        memcpy(copy, line[i], strlen(line[i]) + 1); /* add() saw that it has room */
         (void)hist_command(&c->x->hist, op, word, split_words(copy, word, 128));
     }
     add(c, SIM_NOTHING, SIM_NO_OP, 0, "EXEC");

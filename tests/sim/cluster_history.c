@@ -1,6 +1,7 @@
 /* The whole history of the clients against the log: check_serial.h says what must hold. */
 #include "sim/check_serial.h"
 #include "sim/cluster_sim.h"
+#include "sim/history_text.h"
 
 void sim_history_begin(struct sim *x)
 {
@@ -13,7 +14,22 @@ void sim_history_begin(struct sim *x)
 static uint64_t skew_ms(const struct sim *x)
 {
     uint64_t ran = sim_now_ns(x) / FIRN_MS * x->choice.drift_ppm / 1000000;
-    return SIM_WALL_OFF_MS + ran + 2 * firn_fake_options(x->w)->date_skew_ms + 1000;
+    uint64_t jumps = 20 * x->choice.jump_ms; /* some, on one machine */
+    return SIM_WALL_OFF_MS + ran + jumps + 2 * firn_fake_options(x->w)->date_skew_ms + 1000;
+}
+
+/* What is wrong, and all that clients did, with the trace of the run. */
+_Noreturn static void tell(struct sim *x, const struct check_report *report)
+{
+    struct firn_buf all;
+    firn_buf_init(&all, SIZE_MAX);
+    (void)fprintf(stderr, "%.*s", (int)report->text.len, (const char *)report->text.data);
+    hist_text_write(&x->hist, &all);
+    if (x->trace)
+        (void)fprintf(x->trace, "%.*s\n%.*s\n", (int)all.len, (const char *)all.data,
+                      (int)report->text.len, (const char *)report->text.data);
+    sim_fail(x, "%llu wrong: %.*s", (unsigned long long)report->wrong, (int)report->text.len,
+             (const char *)report->text.data);
 }
 
 void sim_history_check_end(struct sim *x)
@@ -28,12 +44,8 @@ void sim_history_check_end(struct sim *x)
     check_report_init(&report);
     witness_read(&x->witness, &x->expiry.db, 1, &report);
     check_serial(&x->hist, &x->witness, &o, &stats, &report);
-    if (report.wrong) {
-        (void)fprintf(stderr, "%.*s", (int)report.text.len, (const char *)report.text.data);
-        firn_fake_say(x->w, NULL, "%.*s", (int)report.text.len, (const char *)report.text.data);
-        sim_fail(x, "%llu wrong: %.*s", (unsigned long long)report.wrong, (int)report.text.len,
-                 (const char *)report.text.data);
-    }
+    if (report.wrong)
+        tell(x, &report);
     check_report_clear(&report);
     x->r->count[SIM_checks] +=
         stats.writes + stats.reads + stats.bounded + stats.nothing + stats.snapshots + stats.tokens;

@@ -48,6 +48,7 @@ static void collect(const struct sim *x)
     r->struck = n < SIM_STRUCK_MAX ? n : SIM_STRUCK_MAX;
     memcpy(r->ordinal, struck, r->struck * sizeof *struck);
     r->count[SIM_faults] = firn_fake_strikes(x->w, NULL);
+    r->count[SIM_late] = firn_fake_strikes(x->w, "late");
     r->count[SIM_sim_ms] = sim_now_ns(x) / FIRN_MS;
     r->count[SIM_requests] = firn_fake_requests(x->w, FIRN_OS_OPS);
     r->hash = firn_fake_trace_hash(x->w);

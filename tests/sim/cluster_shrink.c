@@ -18,21 +18,21 @@ struct shrink {
 /* "1,2,5-9"; "-" for none. The caller's to free. */
 static char *list_text(const uint64_t *set, size_t n)
 {
-    char *text = malloc(n * 44 + 2);
+    size_t size = n * 44 + 2, at = 0;
+    char *text = malloc(size);
     if (!text)
         abort();
-    size_t at = 0;
+    (void)snprintf(text, size, "-");
     for (size_t i = 0; i < n; i++) {
         size_t last = i;
         while (last + 1 < n && set[last + 1] == set[last] + 1)
             last++;
-        at += (size_t)sprintf(text + at, "%s%llu", at ? "," : "", (unsigned long long)set[i]);
-        if (last > i)
-            at += (size_t)sprintf(text + at, "-%llu", (unsigned long long)set[last]);
+        const char *comma = at ? "," : "";
+        unsigned long long from = set[i], to = set[last];
+        at += last > i ? (size_t)snprintf(text + at, size - at, "%s%llu-%llu", comma, from, to)
+                       : (size_t)snprintf(text + at, size - at, "%s%llu", comma, from);
         i = last;
     }
-    if (n == 0)
-        strcpy(text, "-");
     return text;
 }
 

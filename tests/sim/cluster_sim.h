@@ -43,6 +43,7 @@ struct sim_choice {
     uint64_t heartbeat_ns;       /* 0: no standbys */
     uint64_t late_max_ns;        /* how late a write may land */
     uint32_t drift_ppm;          /* of a node's clock, at most */
+    uint64_t jump_ms;            /* of a node's wall clock, at most; 0: it never jumps */
     bool events;                 /* expired events are asked for */
     struct firn_settings common; /* what all nodes share */
 };
