@@ -23,11 +23,13 @@ void fake_heap_push(struct firn_heap *h, struct firn_heap_node *n, uint64_t key)
 struct fake_body {
     unsigned refs;
     size_t len;
+    char etag[40]; /* "" until somebody asked: fake_body_etag */
     uint8_t data[];
 };
 struct fake_body *fake_body_new(const void *data, size_t len);
 struct fake_body *fake_body_ref(struct fake_body *b);
 void fake_body_unref(struct fake_body *b); /* NULL-safe */
+const char *fake_body_etag(struct fake_body *b);
 
 /* ---- a skip list from names to values, in memcmp order */
 #define FAKE_TREE_LEVELS 20

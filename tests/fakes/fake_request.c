@@ -107,7 +107,7 @@ static void deliver(struct fake_op *op, struct firn_os_req *req)
     req->date_ms = o->date_ms;
     req->size = o->size;
     memcpy(req->reply_etag, o->etag, sizeof req->reply_etag);
-    (void)snprintf(req->upload_id_out, sizeof req->upload_id_out, "%s", o->upload_id);
+    memcpy(req->upload_id_out, o->upload_id, sizeof o->upload_id);
     bool quiet = o->status == FIRN_OK || o->status == FIRN_ABSENT || o->status == FIRN_UNCHANGED ||
                  o->status == FIRN_CONFLICT;
     if (!quiet)
@@ -304,9 +304,10 @@ static char *copy_or_null(const char *s)
 /* The node's prefix and a name below it. */
 static char *whole_name(const struct firn_fake_node *n, const char *key)
 {
-    size_t len = strlen(n->prefix) + strlen(key) + 1;
-    char *s = fake_alloc(len);
-    (void)snprintf(s, len, "%s%s", n->prefix, key);
+    size_t above = strlen(n->prefix), len = strlen(key) + 1;
+    char *s = fake_alloc(above + len);
+    memcpy(s, n->prefix, above);
+    memcpy(s + above, key, len);
     return s;
 }
 

@@ -39,10 +39,18 @@ void fake_body_unref(struct fake_body *b)
         free(b);
 }
 
-static void etag_of(const struct fake_body *b, char out[FIRN_OS_ETAG_MAX])
+/* Hashing and printing it once per object is what makes reads cheap. */
+const char *fake_body_etag(struct fake_body *b)
 {
-    (void)snprintf(out, FIRN_OS_ETAG_MAX, "\"%016llx-%zx\"",
-                   (unsigned long long)firn_xxh3(b->data, b->len), b->len);
+    if (!b->etag[0])
+        (void)snprintf(b->etag, sizeof b->etag, "\"%016llx-%zx\"",
+                       (unsigned long long)firn_xxh3(b->data, b->len), b->len);
+    return b->etag;
+}
+
+static void tell_etag(struct fake_outcome *o, struct fake_body *b)
+{
+    memcpy(o->etag, fake_body_etag(b), sizeof b->etag);
 }
 
 static void object_set(struct firn_fake_world *w, const char *name, struct fake_body *b)
@@ -81,7 +89,7 @@ static void do_get(struct firn_fake_world *w, struct fake_op *op, struct fake_ou
         return;
     }
     o->size = obj->body->len;
-    etag_of(obj->body, o->etag);
+    tell_etag(o, obj->body);
     if (op->cond == FIRN_OS_IF_NONE_MATCH && strcmp(op->etag, o->etag) == 0) {
         fake_fail(o, FIRN_UNCHANGED, 304, "");
         return;
@@ -113,10 +121,7 @@ static bool condition_holds(struct firn_fake_world *w, struct fake_op *op, struc
         fake_fail(o, FIRN_ABSENT, 404, "no such object");
         return false;
     }
-    char etag[FIRN_OS_ETAG_MAX] = "";
-    if (obj)
-        etag_of(obj->body, etag);
-    const char *have = etag, *want = op->etag;
+    const char *have = obj ? fake_body_etag(obj->body) : "", *want = op->etag;
     char bare[FIRN_OS_ETAG_MAX];
     if (w->opt.if_match_bare && have[0]) {
         (void)snprintf(bare, sizeof bare, "%.*s", (int)strlen(have) - 2, have + 1);
@@ -137,7 +142,7 @@ static void do_put(struct firn_fake_world *w, struct fake_op *op, struct fake_ou
         return;
     }
     object_set(w, op->name, op->body);
-    etag_of(op->body, o->etag);
+    tell_etag(o, op->body);
 }
 
 /* What a request deletes. */
@@ -230,8 +235,9 @@ static void list_unsorted(struct firn_fake_world *w, struct fake_op *op, struct 
 
 static void do_list(struct firn_fake_world *w, struct fake_op *op, struct fake_outcome *o)
 {
-    o->name = fake_alloc(page_max(w) * sizeof *o->name);
-    o->name_size = fake_alloc(page_max(w) * sizeof *o->name_size);
+    size_t room = w->objects.count < page_max(w) ? w->objects.count : page_max(w);
+    o->name = fake_alloc(room * sizeof *o->name);
+    o->name_size = fake_alloc(room * sizeof *o->name_size);
     if (w->opt.list_unsorted)
         list_unsorted(w, op, o);
     else
@@ -287,7 +293,7 @@ static void do_mp_part(struct firn_fake_world *w, struct fake_op *op, struct fak
     }
     fake_body_unref(u->part[op->part_number - 1]);
     u->part[op->part_number - 1] = fake_body_ref(op->body);
-    etag_of(op->body, o->etag);
+    tell_etag(o, op->body);
 }
 
 static bool parts_match(const struct fake_upload *u, const struct fake_op *op)
@@ -295,9 +301,7 @@ static bool parts_match(const struct fake_upload *u, const struct fake_op *op)
     if (op->list_count == 0 || op->list_count > u->parts)
         return false;
     for (size_t i = 0; i < op->list_count; i++) {
-        char etag[FIRN_OS_ETAG_MAX] = "";
-        if (u->part[i])
-            etag_of(u->part[i], etag);
+        const char *etag = u->part[i] ? fake_body_etag(u->part[i]) : "";
         bool small = u->part[i] && u->part[i]->len < PART_MIN && i + 1 < op->list_count;
         if (strcmp(etag, op->list[i]) != 0 || small)
             return false;
@@ -325,7 +329,7 @@ static void do_mp_complete(struct firn_fake_world *w, struct fake_op *op, struct
         b->len += u->part[i]->len;
     }
     object_set(w, op->name, b);
-    etag_of(b, o->etag);
+    tell_etag(o, b);
     fake_body_unref(b);
     upload_free(fake_tree_remove(&w->uploads, op->upload_id));
 }
