@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "env/objstore.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,34 @@ static void console(struct firn_main *m, struct firn_http_reply *r)
         r->status = 503;
 }
 
+/* For how long the store may fail until this node is no place for requests: a reader answers from
+ * what it has for as long as that is fresh enough. */
+static uint64_t patience_ns(const struct firn_main *m)
+{
+    return m->role == FIRN_CONF_READER ? m->settings.freshness_ns + m->settings.read_timeout_ns : 0;
+}
+
+/* The line of the store; false: it does not do what this node needs. */
+static bool store_well(struct firn_main *m, struct firn_buf *out)
+{
+    bool ails = false, well = true;
+    for (unsigned i = 0; i < FIRN_OS_OPS; i++) {
+        enum firn_os_op op = (enum firn_os_op)i;
+        uint64_t for_ns;
+        if (!firn_store_ails(m->store, op, &for_ns))
+            continue;
+        const struct firn_store_health *h = firn_store_health_of(m->store, op);
+        ails = true;
+        well = well && for_ns < patience_ns(m);
+        (void)!firn_buf_printf(out, "store: %s has failed for %" PRIu64 " s: %s: %s\n",
+                               firn_os_op_name(op), for_ns / FIRN_SEC, firn_status_name(h->status),
+                               h->err.text);
+    }
+    if (!ails)
+        (void)!firn_buf_printf(out, "store: ok\n");
+    return well;
+}
+
 static void answer(void *arg, const struct firn_http_request *req, struct firn_http_reply *r)
 {
     struct firn_main *m = arg;
@@ -62,7 +91,8 @@ static void answer(void *arg, const struct firn_http_request *req, struct firn_h
         if (firn_buf_printf(&r->body, "ok\n") != FIRN_OK)
             r->status = 503;
     } else if (strcmp(req->path, "/readyz") == 0) {
-        bool ready = m->ready(m, &r->body) && !m->stopping;
+        bool ready = m->ready(m, &r->body);
+        ready = store_well(m, &r->body) && ready && !m->stopping;
         r->status = ready ? 200 : 503;
         if (ready && !firn_http_query(req, "verbose", NULL)) {
             r->body.len = 0;

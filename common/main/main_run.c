@@ -183,6 +183,22 @@ static enum firn_status open_s3_store(struct firn_main *m, struct firn_err *err)
     return st == FIRN_OK ? firn_s3_create(firn_uv_loop(m->uv), &o, &m->objstore, err) : st;
 }
 
+/* Per kind of request, once when it has failed for a while and once when that is over: what the
+ * node does about it, it says where it does it. */
+static void store_told(void *arg, enum firn_os_op op, const struct firn_store_health *h)
+{
+    struct firn_main *m = arg;
+    const char *what = firn_os_op_name(op);
+    uint64_t ms = (firn_boot_ns(m->env) - h->failing_since_ns) / FIRN_MS;
+    if (h->told)
+        firn_log_event(&m->obs.log, FIRN_LOG_WARN, "store failing",
+                       "op=%s status=%s for=%" PRIu64 "ms why=%s", what,
+                       firn_status_name(h->status), ms, h->err.text);
+    else
+        firn_log_event(&m->obs.log, FIRN_LOG_INFO, "store answers again",
+                       "op=%s after=%" PRIu64 "ms", what, ms);
+}
+
 static enum firn_status open_store(struct firn_main *m, struct firn_err *err)
 {
     enum firn_status s;
@@ -207,7 +223,10 @@ static enum firn_status open_store(struct firn_main *m, struct firn_err *err)
         .attempt_bytes_per_sec = m->settings.attempt_bytes_per_sec,
         .hedge_gets = m->env->store->is_remote,
     };
-    return firn_store_create(m->env, &o, &m->store);
+    s = firn_store_create(m->env, &o, &m->store);
+    if (s == FIRN_OK && m->role != FIRN_CONF_CTL)
+        firn_store_watch(m->store, store_told, m);
+    return s;
 }
 
 /* --- life */

@@ -310,6 +310,9 @@ static void note_reply(struct call *c, const struct attempt *a, uint64_t now)
     }
     if (r->slow_down || is_answer(r->status))
         firn_store__gate_note(s, r->slow_down);
+    /* One that was cancelled, its twin having got an answer, says nothing. */
+    if (!c->cancelled && (!c->best || !is_answer(c->best->req.status)))
+        firn_store__health_note(s, r, is_answer(r->status), now);
     if (is_answer(r->status) && !c->cancelled && !c->best)
         firn_store__hedge_note(s, r->op, size_of(r), now - a->sent_ns);
     bool timed_out = r->http_status == 0 && now - a->sent_ns >= r->timeout_ns;

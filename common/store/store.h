@@ -101,6 +101,30 @@ const struct firn_store_account *firn_store_account_of(const struct firn_store *
  * million, DELETE free); 0 for a local store. */
 double firn_store_dollars(const struct firn_store *s);
 
+/* --- health: how requests of a kind have fared lately, for people to read; nothing is decided by
+ * it
+ */
+struct firn_store_health {
+    uint64_t failing_since_ns; /* boot clock: first failure in a row; 0 = the last was answered */
+    uint64_t failed_ns;        /* boot clock: the newest failure */
+    enum firn_status status;   /* of that */
+    struct firn_err err;       /* of that */
+    bool told;                 /* they have lasted for long enough to be told of */
+};
+/* Borrowed; kept up to date. */
+const struct firn_store_health *firn_store_health_of(const struct firn_store *s,
+                                                     enum firn_os_op op);
+/* Have requests of this kind failed for a second or more, lately? *for_ns: for how long. A node
+ * that has sent none for ten seconds does not know, and says no. */
+bool firn_store_ails(const struct firn_store *s, enum firn_os_op op, uint64_t *for_ns);
+/* Call told() when failures of a kind have lasted for a second (h->told), once, and when one is
+ * answered again (!h->told; the rest of h is as it was). Within a reply's callback: it must call
+ * nothing of this room. NULL: nobody listens. */
+void firn_store_watch(struct firn_store *s,
+                      void (*told)(void *arg, enum firn_os_op op,
+                                   const struct firn_store_health *h),
+                      void *arg);
+
 /* --- proof of the store (S2, S3): done by whoever creates a database or serves it as writer or
  * compactor */
 /* Prove under probe/<nonce> that the store keeps its promises, find its dialect, tell it to the

@@ -1,5 +1,6 @@
 /* Shared by the files of the store room: store.c (life, account), call.c (one operation: attempts,
- * retries, looks), gate.c (when an attempt may be sent), hedge.c (when a second one is worth it).
+ * retries, looks), gate.c (when an attempt may be sent), hedge.c (when a second one is worth it),
+ * health.c (how the store has been answering).
  */
 #ifndef FIRN_STORE_STORE_PRIV_H
 #define FIRN_STORE_STORE_PRIV_H
@@ -62,6 +63,9 @@ struct firn_store {
     struct hedge hedge;
     struct proof proof;
     struct firn_store_account account[FIRN_OS_OPS];
+    struct firn_store_health health[FIRN_OS_OPS];
+    void (*told)(void *arg, enum firn_os_op op, const struct firn_store_health *h);
+    void *told_arg;
     int64_t date_ms;
     uint64_t date_at_ns;
 };
@@ -103,6 +107,10 @@ struct call {
 
 /* The gate lets the call through: send now. */
 void firn_store__send(struct call *c);
+
+/* --- health.c: an attempt was answered, or failed. */
+void firn_store__health_note(struct firn_store *s, const struct firn_os_req *r, bool answered,
+                             uint64_t now);
 
 void firn_store__gate_init(struct firn_store *s);
 /* Send at once or when the call's turn comes; c->retry says whether it costs a token. */

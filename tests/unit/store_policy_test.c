@@ -171,12 +171,71 @@ static void test_hedge_bounds(void **state)
     fix_close(&f);
 }
 
+struct told {
+    unsigned ails, well;
+};
+
+static void on_told(void *arg, enum firn_os_op op, const struct firn_store_health *h)
+{
+    struct told *t = arg;
+    assert_int_equal(op, FIRN_OS_PUT);
+    assert_true(h->failing_since_ns > 0);
+    if (h->told)
+        t->ails++;
+    else
+        t->well++;
+}
+
+/* An outage is told of once, and its end; a short one and one of another kind of request are not,
+ * and one that nobody has met for a while is no news. */
+static void test_health(void **state)
+{
+    (void)state;
+    struct fix f;
+    struct told t = {0};
+    struct fix_op o = {0};
+    uint64_t for_ns;
+    fix_open(&f, &(struct firn_fake_options){.seed = 9}, NULL);
+    firn_store_watch(f.store, on_told, &t);
+    o.op.req.body = firn_slice_str("x");
+    firn_fake_options(f.w)->faults.refused = 1000000;
+    fix_start(&f, &o, FIRN_OS_PUT, "k");
+    firn_fake_run_for(f.w, 500 * FIRN_MS);
+    assert_false(firn_store_ails(f.store, FIRN_OS_PUT, &for_ns));
+    firn_fake_run_for(f.w, 60 * FIRN_SEC);
+    assert_true(firn_store_ails(f.store, FIRN_OS_PUT, &for_ns));
+    assert_true(for_ns > 55 * FIRN_SEC && for_ns <= 61 * FIRN_SEC);
+    assert_int_equal(firn_store_health_of(f.store, FIRN_OS_PUT)->status, FIRN_TRANSIENT);
+    assert_false(firn_store_ails(f.store, FIRN_OS_GET, &for_ns));
+    assert_int_equal(t.ails, 1);
+    firn_fake_options(f.w)->faults.refused = 0;
+    firn_fake_run_for(f.w, 10 * FIRN_SEC);
+    assert_true(o.done);
+    assert_int_equal(o.op.status, FIRN_OK);
+    assert_int_equal(t.ails, 1);
+    assert_int_equal(t.well, 1);
+    assert_false(firn_store_ails(f.store, FIRN_OS_PUT, &for_ns));
+    assert_int_equal(firn_store_health_of(f.store, FIRN_OS_PUT)->failing_since_ns, 0);
+    firn_store_op_clear(&o.op);
+
+    firn_fake_options(f.w)->faults.refused = 1000000;
+    fix_start(&f, &o, FIRN_OS_PUT, "k");
+    firn_fake_run_for(f.w, 5 * FIRN_SEC);
+    firn_store_cancel(f.store, &o.op);
+    firn_fake_run_for(f.w, FIRN_SEC);
+    assert_true(firn_store_ails(f.store, FIRN_OS_PUT, &for_ns));
+    firn_fake_run_for(f.w, 20 * FIRN_SEC);
+    assert_false(firn_store_ails(f.store, FIRN_OS_PUT, &for_ns));
+    firn_store_op_clear(&o.op);
+    fix_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outage),       cmocka_unit_test(test_budget),
         cmocka_unit_test(test_slow_down),    cmocka_unit_test(test_hedge),
-        cmocka_unit_test(test_hedge_bounds),
+        cmocka_unit_test(test_hedge_bounds), cmocka_unit_test(test_health),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
