@@ -129,6 +129,8 @@ static void on_call(struct firn_s3__call *c)
         firn_buf_clear(&op->req->reply);
     if (firn_s3__is_stale_credential(code))
         firn_s3__creds_reject(a->creds, op->generation);
+    else if (op->req->status == FIRN_DENIED)
+        firn_s3__creds_deny(a->creds, op->generation);
     pump(a); /* first: what has waited goes before what done() submits */
     deliver(op);
 }

@@ -41,6 +41,7 @@ struct firn_s3__creds {
     struct firn_s3__keys keys;
     uint64_t generation;  /* of keys; 0 = there are none yet */
     bool stale;           /* the store refused them */
+    bool from_profile;    /* they are a file's, which may be read again at no cost */
     bool instance_worked; /* instance metadata has given some before */
     bool fetching, in_get;
     uint64_t not_before_ns;   /* no fetch earlier, while that is avoidable (uv_hrtime) */
@@ -129,6 +130,7 @@ static void on_fetched(struct firn_s3__fetch *f)
     struct firn_s3__creds *c = f->arg;
     if (f->status == FIRN_OK) {
         c->instance_worked = c->instance_worked || f->remote == FIRN_S3__INSTANCE;
+        c->from_profile = false;
         adopt(c, &f->keys);
         OPENSSL_cleanse(&f->keys, sizeof f->keys);
     } else if (f->status == FIRN_TRANSIENT && f->remote == FIRN_S3__INSTANCE &&
@@ -281,6 +283,7 @@ static void on_profile(struct firn_s3__creds *c, const struct firn_s3__profile *
     const char *name = firn_s3__profile_name(c->profile);
     char text[256];
     if (p->keys.id[0] && p->keys.secret[0]) {
+        c->from_profile = true;
         adopt(c, &p->keys);
     } else if (p->keys.id[0] || p->keys.secret[0]) {
         (void)snprintf(text, sizeof text,
@@ -312,6 +315,7 @@ static void adopt_env(struct firn_s3__creds *c, const char *id, const char *secr
     bool ok = firn_s3__copy(firn_slice_str(id), k.id, sizeof k.id) &&
               firn_s3__copy(firn_slice_str(secret), k.secret, sizeof k.secret) &&
               firn_s3__copy(firn_slice_str(token ? token : ""), k.token, sizeof k.token);
+    c->from_profile = false;
     if (ok)
         adopt(c, &k);
     else
@@ -407,4 +411,10 @@ void firn_s3__creds_reject(struct firn_s3__creds *c, uint64_t generation)
 {
     if (generation == c->generation && uv_hrtime() - c->fetched_ns >= REJECT_PAUSE_NS)
         c->stale = true;
+}
+
+void firn_s3__creds_deny(struct firn_s3__creds *c, uint64_t generation)
+{
+    if (c->from_profile)
+        firn_s3__creds_reject(c, generation);
 }
