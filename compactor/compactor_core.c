@@ -176,6 +176,13 @@ static void arm_timer(struct firn_compactor *c)
         firn_timer_start(c->env, &c->wake_timer, at > now ? at - now : 0);
 }
 
+/* Refused for now, as when credentials are changed or memory is short: the next look may do better.
+ */
+static bool may_pass(const struct firn_compactor *c, enum firn_status s)
+{
+    return (s == FIRN_DENIED || s == FIRN_LIMIT) && !c->settings->once;
+}
+
 static void polled(struct firn_manifest_read *r)
 {
     struct firn_compactor *c = r->arg;
@@ -191,6 +198,9 @@ static void polled(struct firn_manifest_read *r)
             c->poll_ns = c->settings->compactor_poll_max_ns;
         firn_compactor__take_manifest(c, r->manifest, false);
         c->poll_at_ns = firn_mono_ns(c->env) + c->poll_ns;
+        firn_compactor__work(c);
+    } else if (c->state == COMPACTOR_WORKING && may_pass(c, r->status)) {
+        c->poll_at_ns = firn_mono_ns(c->env) + RETRY_AFTER_NS;
         firn_compactor__work(c);
     } else if (c->state == COMPACTOR_WORKING && !ended) {
         firn_compactor__fail(c, s, &err, "reading the manifest");

@@ -315,11 +315,9 @@ static void claimed(struct firn_intent *it)
     struct firn_writer *w = it->arg;
     if (w->state != WRITER_CLAIMING)
         return;
-    if (it->status == FIRN_CONFLICT && w->standby.tail) {
-        firn_writer__standby_again(w);
-        return;
-    }
     if (it->status != FIRN_OK) {
+        if (firn_writer__standby_again(w, it->status, &it->err))
+            return;
         fail(w, it->status, &it->err, "claiming the database");
         return;
     }

@@ -258,8 +258,10 @@ void firn_writer__watch_l0(struct firn_writer *w);
 /* --- writer_standby.c */
 void firn_writer__standby_init(struct firn_writer *w);
 void firn_writer__standby_start(struct firn_writer *w);
-/* The claim was lost to another: stand by again. */
-void firn_writer__standby_again(struct firn_writer *w);
+/* The claim failed. Lost to another, or refused by a store that gives no right or room just now:
+ * stand by again, and true. Anything else, or of one that does not stand by: false. */
+bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
+                                const struct firn_err *err);
 /* Does memory hold the log from a place at or before m's floor without gap up to *at, at or behind
  * it, with the index that m asks for? */
 bool firn_writer__standby_place(const struct firn_writer *w, const struct firn_manifest *m,

@@ -254,15 +254,24 @@ static void claim(struct firn_writer *w, const char *why)
     firn_writer__claim(w, &w->standby.epoch);
 }
 
-void firn_writer__standby_again(struct firn_writer *w)
+bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
+                                const struct firn_err *err)
 {
-    FIRN_SOMETIMES("writer: another standby was first");
-    firn_log_event(&w->obs->log, FIRN_LOG_INFO, "another was first", "epoch=%" PRIu64,
-                   w->standby.epoch);
+    bool first = s == FIRN_CONFLICT, refused = s == FIRN_DENIED || s == FIRN_LIMIT;
+    if (!w->standby.tail || !(first || refused))
+        return false;
+    FIRN_SOMETIMES_IF(first, "writer: another standby was first");
+    FIRN_SOMETIMES_IF(refused, "writer: a claim of a standby was refused by the store");
+    if (first)
+        firn_log_event(&w->obs->log, FIRN_LOG_INFO, "another was first", "epoch=%" PRIu64,
+                       w->standby.epoch);
+    else
+        firn_log_event(&w->obs->log, FIRN_LOG_WARN, "cannot take over", "why=%s", err->text);
     w->state = WRITER_STANDING_BY;
     firn_tail_resume(w->standby.tail);
     tail_due(w);
-    arm(w, 0);
+    arm(w, first ? 0 : RETRY_NS);
+    return true;
 }
 
 /* The wait of one whose heartbeat is promised every `beat`. */
@@ -364,7 +373,9 @@ static void manifest_read(struct firn_manifest_read *r)
         return;
     struct firn_err err = r->err;
     enum firn_status s = r->status;
-    if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN) {
+    /* At the start it would mean wrong settings; later, credentials that are being changed. */
+    bool refused = (s == FIRN_DENIED && w->standby.tail) || s == FIRN_LIMIT;
+    if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN || refused) {
         w->standby.overdue_kept_ns = 0;
         wait_anew(w);
         arm(w, RETRY_NS);

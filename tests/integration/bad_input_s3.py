@@ -1,5 +1,5 @@
-"""What can be wrong with an S3 store: keys, rights, buckets, endpoints, look-alikes, a damaged manifest, a store that
-goes away. Each ends in one clear line that names it, never in a crash, with nothing written and nothing lost.
+"""What can be wrong with an S3 store: keys, rights, buckets, endpoints, look-alikes, a damaged manifest. Each ends in one
+clear line that names it, never in a crash, with nothing written and nothing lost.
 
   bad_input_s3.py BIN_DIR"""
 import concurrent.futures
@@ -7,11 +7,9 @@ import hashlib
 import http.server
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
 
 from harness import Error, Node, Proxy, Work, flip, free_port, wait_for
@@ -20,7 +18,6 @@ SERVERS = ("firn-writer", "firn-compactor")
 PROGRAMS = SERVERS + ("firn-reader", "firnctl")
 ARGS = ("--wal-interval", "2ms", "--manifest-interval", "100ms", "--idle-flush", "1h")
 KEYS = 300
-CLIENTS = 4
 
 
 def say(text):
@@ -391,129 +388,6 @@ def waiting(work):
         assert r.stop() == 0
 
 
-# ---- a store that goes away
-
-
-class Load:
-    """Clients that write keys of their own, and one that reads the newest of them linearizably."""
-
-    def __init__(self, writer, reader):
-        self.acked = [[] for _ in range(CLIENTS)]
-        self.errors, self.stale, self.fresh, self.wrong = {}, 0, 0, []
-        self.stopping = False
-        self.threads = [threading.Thread(target=self.write, args=(writer.connect(), n)) for n in range(CLIENTS)]
-        self.threads.append(threading.Thread(target=self.read, args=(reader.connect(),)))
-        for t in self.threads:
-            t.start()
-
-    def write(self, c, n):
-        i = 0
-        while not self.stopping:
-            try:
-                answer = c.ask("SET", "load:%d:%d" % (n, i), "%d" % i)
-            except OSError as e:
-                self.wrong.append("a writing client lost its connection: %r" % e)
-                return
-            if answer == b"OK":
-                self.acked[n].append(i)
-            else:
-                word = str(answer).split(" ")[0]
-                self.errors[word] = self.errors.get(word, 0) + 1
-                time.sleep(0.01)
-            i += 1
-
-    def read(self, c):
-        c.do("KV.FRESHNESS", "0")
-        while not self.stopping:
-            newest = self.acked[0][-1] if self.acked[0] else None
-            if newest is None:
-                time.sleep(0.01)
-                continue
-            try:
-                answer = c.ask("GET", "load:0:%d" % newest)
-            except OSError as e:
-                self.wrong.append("a reading client lost its connection: %r" % e)
-                return
-            if isinstance(answer, Error) and str(answer).startswith("KVSTALE"):
-                self.stale += 1
-            elif answer == b"%d" % newest:
-                self.fresh += 1
-            else:
-                self.wrong.append("load:0:%d was acknowledged, and read as %r" % (newest, answer))
-
-    def progress(self):
-        """Wait until every client has got somewhere since now."""
-        acked, fresh = [len(a) for a in self.acked], self.fresh
-        wait_for("service to resume", lambda: self.wrong or (
-            self.fresh > fresh + 5 and all(len(a) > b + 5 for a, b in zip(self.acked, acked))))
-        assert not self.wrong, self.wrong
-
-    def stop(self):
-        self.stopping = True
-        for t in self.threads:
-            t.join()
-        assert not self.wrong, self.wrong
-
-
-def lost(acked, node):
-    """The first acknowledged key that the node has not."""
-    c = node.connect()
-    c.do("KV.FRESHNESS", "0")
-    for n, numbers in enumerate(acked):
-        for i in numbers:
-            got = c.do("GET", "load:%d:%d" % (n, i))
-            if got != b"%d" % i:
-                return "load:%d:%d is %r at the %s" % (n, i, got, node.name)
-    c.close()
-    return None
-
-
-def goes_away(work):
-    """Connections that break, a store that hangs, a gateway that is killed; nodes that start meanwhile."""
-    with Proxy(work.bin, work.store.endpoint) as proxy:
-        proxy.outage()
-        w = node_at(work, proxy.url, "writer", "writer").start(ready=False)
-        r = node_at(work, proxy.url, "reader", "reader").start(ready=False)
-        time.sleep(1)
-        assert w.process.poll() is None and r.process.poll() is None
-        proxy.outage()
-        wait_for("the writer serves", w.is_ready)
-        wait_for("the reader serves", r.is_ready)
-        load = Load(w, r)
-        try:
-            load.progress()
-            say("the store breaks every connection for a while")
-            proxy.outage()
-            time.sleep(3)
-            proxy.outage()
-            load.progress()
-            say("the store hangs for a while")
-            proxy.signal(signal.SIGSTOP)
-            time.sleep(3)
-            proxy.signal(signal.SIGCONT)
-            load.progress()
-            say("the gateway is killed, and comes back")
-            subprocess.run([work.store.script, "crash", work.store.dir], check=True)
-            load.progress()
-        finally:
-            load.stopping = True
-        load.stop()
-        print("   acknowledged %d, refused %r; reads: %d fresh, %d stale" % (
-            sum(len(a) for a in load.acked), load.errors, load.fresh, load.stale))
-        assert load.errors and set(load.errors) <= {"KVUNKNOWN", "KVBUSY"}, load.errors
-        assert load.stale
-        for node in (w, r):
-            assert node.process.poll() is None and not lost(load.acked, node), lost(load.acked, node)
-        w.kill()
-    w = work.node("writer", "next-writer", ARGS).start()
-    c = w.connect()
-    assert not lost(load.acked, w) and all_there(c)
-    c.close()
-    assert w.stop() == 0 and r.stop() == 0
-    rc, out, err = work.ctl("verify")
-    assert rc == 0, out + err
-
-
 def main():
     with Work(sys.argv[1], "s3") as work, concurrent.futures.ThreadPoolExecutor(8) as pool:
         before = make_database(work)
@@ -521,7 +395,6 @@ def main():
         for step in (credentials, places, look_alikes, right_taken, damaged_manifest, read_only, waiting):
             step(work)
         assert objects(work) == before, "something was written, or is gone"
-        goes_away(work)
         for job in jobs:
             job.result()
         web.shutdown()

@@ -8,7 +8,9 @@
 #   ceph-rgw.sh stop   DIR     end exactly the daemons recorded in DIR/pids
 #   ceph-rgw.sh env    DIR     print the endpoint and keys as shell assignments
 #   ceph-rgw.sh status DIR     one line per recorded daemon
-#   ceph-rgw.sh crash  DIR     SIGKILL radosgw only and start it again
+#   ceph-rgw.sh down   DIR     SIGKILL radosgw only
+#   ceph-rgw.sh up     DIR     start it again
+#   ceph-rgw.sh crash  DIR     both
 #   ceph-rgw.sh crashall DIR   SIGKILL all three and resume (bluestore only)
 #
 # Exits with 77 and "skipped: …" when the packages ceph-mon, ceph-osd, ceph-common and radosgw are not
@@ -33,8 +35,8 @@ set -euo pipefail
 cmd=${1:-}
 dir=${2:-}
 case "$cmd" in
-    start|stop|env|status|crash|crashall) ;;
-    *) sed -n '3,13s/^# \?//p' "$0" >&2; exit 2 ;;
+    start|stop|env|status|down|up|crash|crashall) ;;
+    *) sed -n '3,15s/^# \?//p' "$0" >&2; exit 2 ;;
 esac
 [ -n "$dir" ] || { echo "usage: $0 $cmd DIR" >&2; exit 2; }
 
@@ -340,6 +342,20 @@ S3_CA_FILE=$dir/tls.pem
 ENV
 }
 
+rgw_down() {
+    local pid start
+    [ -f "$dir/pids" ] || die "not running"
+    read -r _ pid start < <(grep '^rgw ' "$dir/pids" | tail -1) || die "the gateway is down already"
+    stop_one "$pid" "$start" KILL
+    grep -v '^rgw ' "$dir/pids" >"$dir/pids.new"
+    mv "$dir/pids.new" "$dir/pids"
+}
+
+rgw_up() {
+    load_env
+    start_rgw
+}
+
 # --- commands ---------------------------------------------------------------
 
 [ ! -d "$dir" ] || dir=$(cd "$dir" && pwd)
@@ -371,14 +387,15 @@ status)
         fi
     done <"$dir/pids"
     ;;
+down)
+    rgw_down
+    ;;
+up)
+    rgw_up
+    ;;
 crash)
-    [ -f "$dir/pids" ] || die "not running"
-    load_env
-    read -r _ pid start < <(grep '^rgw ' "$dir/pids" | tail -1)
-    stop_one "$pid" "$start" KILL
-    grep -v '^rgw ' "$dir/pids" >"$dir/pids.new"
-    mv "$dir/pids.new" "$dir/pids"
-    start_rgw
+    rgw_down
+    rgw_up
     ;;
 crashall)
     [ -f "$dir/pids" ] || die "not running"
