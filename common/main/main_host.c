@@ -88,6 +88,8 @@ static enum firn_status write_id(const char *path, const char *id, struct firn_e
     int e = errno;
     if (fd >= 0)
         (void)close(fd);
+    if (fd >= 0 && !ok)
+        (void)unlink(path); /* half a name would be taken for one at the next start */
     return ok ? FIRN_OK : firn_fail(err, FIRN_INVALID, "%s: %s", path, strerror(e));
 }
 

@@ -8,6 +8,7 @@ import time
 from harness import Error, Resp, wait_for
 
 PATIENCE = 120.0  # for anything to happen, however busy the machine is
+READ_PACE = 0.003  # seconds between two reads of a client: the nodes are to be tested, not Python
 EXPECTED = ("KVUNKNOWN", "KVBUSY", "KVSTALE", "READONLY", "LOADING", "CLUSTERDOWN")
 
 
@@ -53,15 +54,16 @@ class Client(threading.Thread):
 
 
 class Writer(Client):
-    def __init__(self, nodes, number):
+    def __init__(self, nodes, number, pace):
         super().__init__(nodes)
-        self.number, self.sent, self.acked = number, 0, []
+        self.number, self.pace, self.sent, self.acked = number, pace, 0, []
         self.counted_max = self.counted_min = 0
 
     def key(self, i):
         return "load:%d:%d" % (self.number, i)
 
     def step(self, conn):
+        time.sleep(self.pace)
         i = self.sent
         self.sent += 1
         self.counted_max += 1
@@ -92,6 +94,7 @@ class Reader(Client):
         if not self.writer.acked:
             time.sleep(0.02)
             return
+        time.sleep(READ_PACE)
         newest = self.writer.acked[-1]
         got = conn.ask("GET", self.writer.key(newest))
         if isinstance(got, Error):
@@ -103,10 +106,11 @@ class Reader(Client):
 
 
 class Load:
-    """Writers to `writers`; at each of `readers` one client that reads linearizably and one to which an hour is new."""
+    """Writers to `writers`; at each of `readers` one client that reads linearizably and one to which an hour is new.
+    pace: seconds that a writer rests between two writes."""
 
-    def __init__(self, writers, readers, clients=4):
-        self.writers = [Writer(writers, n) for n in range(clients)]
+    def __init__(self, writers, readers, clients=4, pace=0.0):
+        self.writers = [Writer(writers, n, pace) for n in range(clients)]
         self.fresh = [Reader([r], self.writers[0], "0") for r in readers]
         self.lax = [Reader([r], self.writers[0], "3600000") for r in readers]
         self.all = self.writers + self.fresh + self.lax
