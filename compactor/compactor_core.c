@@ -272,7 +272,8 @@ void firn_compactor__merged(struct firn_compactor *c, enum firn_status s,
         firn_compactor__work(c);
         return;
     }
-    bool hopeless = s == FIRN_CORRUPT || s == FIRN_INVALID || s == FIRN_DENIED;
+    /* ABSENT: the manifest names an input that is gone. */
+    bool hopeless = s == FIRN_CORRUPT || s == FIRN_INVALID || s == FIRN_DENIED || s == FIRN_ABSENT;
     if (s == FIRN_FENCED || (hopeless && c->settings->once)) {
         firn_compactor__fail(c, s, err, "a compaction");
         return;

@@ -299,6 +299,24 @@ static void run(struct firn_job *job)
     j->event = firn_merge_run(j->merge);
 }
 
+/* The merge has failed: name what it could not read. */
+static void merge_failed(struct compactor_merge *j)
+{
+    struct firn_err err = {0};
+    enum firn_status status = firn_merge_status(j->merge);
+    for (size_t i = 0; i < j->sources; i++) {
+        const struct firn_table_stream *s = firn_merge_stream(j->merge, i);
+        if (!s->damaged)
+            continue;
+        const char *name = j->source[i].of[s->at]->name;
+        (void)firn_fail(&err, status, "block at offset %" PRIu64 ": %s",
+                        s->table[s->at].index->block[s->block].offset, firn_status_name(status));
+        firn_compactor__merge_fail(j, status, &err, "merging", name);
+        return;
+    }
+    firn_compactor__merge_fail(j, status, NULL, "merging into", "new tables");
+}
+
 static void ran(struct firn_job *job)
 {
     struct compactor_merge *j = job->arg;
@@ -306,8 +324,7 @@ static void ran(struct firn_job *job)
     j->running = false;
     firn_compactor__merge_count(j);
     if (!j->failed && j->event == FIRN_MERGE_FAILED)
-        firn_compactor__merge_fail(j, firn_merge_status(j->merge), NULL, "merging into",
-                                   "new tables");
+        merge_failed(j);
     if (!j->failed && j->event == FIRN_MERGE_OUTPUT && upload(j) != FIRN_OK)
         firn_compactor__merge_fail(j, FIRN_LIMIT, NULL, "writing", "a table");
     if (!j->failed)

@@ -154,6 +154,7 @@ enum firn_status firn_table_stream_next(struct firn_table_stream *s)
             continue;
         }
         enum firn_status status = open_block(s);
+        s->damaged = status == FIRN_CORRUPT || status == FIRN_INVALID;
         if (status != FIRN_OK)
             return status;
     }

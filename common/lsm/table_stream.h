@@ -24,6 +24,7 @@ struct firn_table_stream {
     /* what is read next */
     size_t at;
     uint32_t block;
+    bool damaged;          /* block `block` of table `at` cannot be read: next said so */
     bool seek;             /* the next block is the first of its table: skip to lower */
     struct firn_buf bytes; /* stored blocks that were fed */
     size_t used;           /* of them */
