@@ -261,7 +261,7 @@ bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
     if (!w->standby.tail || !(first || refused))
         return false;
     FIRN_SOMETIMES_IF(first, "writer: another standby was first");
-    FIRN_SOMETIMES_IF(refused, "writer: a claim of a standby was refused by the store");
+    FIRN_SOMETIMES_IF(refused, "writer: a standby's claim was refused");
     if (first)
         firn_log_event(&w->obs->log, FIRN_LOG_INFO, "another was first", "epoch=%" PRIu64,
                        w->standby.epoch);

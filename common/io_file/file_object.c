@@ -38,7 +38,10 @@ static int open_object(struct firn_file *f, struct firn_os_req *req, uint64_t *s
 enum firn_status firn_file__read(int fd, struct firn_os_req *req, struct firn_buf *out,
                                  uint64_t offset, uint64_t length)
 {
-    if (length > out->max - out->len || firn_buf_reserve(out, (size_t)length) != FIRN_OK)
+    if (length <= out->max - out->len && firn_buf_reserve(out, (size_t)length) != FIRN_OK)
+        return req->status = firn_fail(&req->err, FIRN_LIMIT, "no memory for %llu bytes of %s",
+                                       (unsigned long long)length, req->key);
+    if (length > out->max - out->len)
         return req->status = firn_fail(&req->err, FIRN_LIMIT, "%s has %llu bytes, %zu are allowed",
                                        req->key, (unsigned long long)length, out->max);
     while (length) {

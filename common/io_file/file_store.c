@@ -214,7 +214,8 @@ static enum firn_status start_threads(struct firn_file *f, unsigned want, struct
         f->threads++;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (f->threads == 0)
-        return firn_fail(err, FIRN_LIMIT, "cannot start a thread for file calls: see ulimit -u");
+        return firn_fail(err, FIRN_LIMIT,
+                         "cannot start a thread for file calls: see ulimit -u and ulimit -v");
     return FIRN_OK;
 }
 
