@@ -10,6 +10,7 @@ import time
 
 from harness import Work, wait_for
 from load import PATIENCE, Load
+from recorder import Recorder
 
 ARGS = ("--heartbeat", "1s", "--wal-interval", "5ms", "--manifest-interval", "1s", "--memtable-bytes", "1mb")
 NEW_ACCESS, NEW_SECRET = "anotheraccess", "anothersecret"
@@ -80,6 +81,7 @@ def main():
         nodes = start_all(work, keys)
         writer, standby, reader, _ = nodes
         load = Load([writer, standby], [reader])
+        recorder = Recorder(work, [writer, standby, reader], pause=0.05).start()
         load.progress()
         say("the key is removed")
         admin(work, "key", "rm", "--uid", "tester", "--access-key", work.store.access)
@@ -91,6 +93,7 @@ def main():
         load.progress()
         print("   everybody goes on after %.1f s" % (time.monotonic() - began))
         well_again(nodes, standby)
+        recorder.check([writer, reader])
         load.stop()
         load.tell()
         for n in (writer, reader):

@@ -13,6 +13,7 @@ import threading
 import time
 
 from harness import Error, Resp, Work, wait_for
+from recorder import Recorder
 
 PATIENCE = 120.0  # for anything to happen, however busy the machine is
 KILLED_SECONDS = 5.0  # from the signal to the first write acknowledged by the next writer
@@ -112,6 +113,30 @@ def settle(followers, what, bound, strict):
     assert gap < bound or not strict, "%s: no write for %.2f s" % (what, gap)
 
 
+class Zombie:
+    """A client of a writer that is stopped: what it asks lies in the socket until the writer goes on, long fenced."""
+
+    def __init__(self, node):
+        self.conn = node.connect()
+        self.conn.do("KV.FRESHNESS", "0")
+        assert self.conn.do("SET", "zombie", "old") == b"OK"
+        node.process.send_signal(signal.SIGSTOP)
+        words = (("GET", "zombie"), ("SET", "zombie", "late"), ("INCR", "zombie:n"), ("GET", "zombie"))
+        self.conn.send(b"".join(Resp.encode(*w) for w in words))
+        self.asked = words
+
+    def check(self):
+        """Nothing of what it hears may be stale, or an acknowledgement."""
+        heard = []
+        try:
+            for w in self.asked:
+                heard.append(self.conn.reply())
+                assert isinstance(heard[-1], Error), "a fenced writer answers %r to %r" % (heard[-1], w)
+        except (OSError, ConnectionError):
+            pass  # closed: its outcome is unknown
+        print("   a client of the frozen writer hears %s" % (", ".join(str(e).split(" ")[0] for e in heard) or "nothing"))
+
+
 def arguments():
     p = argparse.ArgumentParser()
     p.add_argument("bin_dir")
@@ -137,6 +162,7 @@ def main():
         for n in nodes[1:]:
             wait_for("%s stands by" % n.name, lambda n=n: "standing by" in n.tail(50), PATIENCE)
         followers = [Follower(i, [n.port for n in nodes]) for i in range(CLIENTS)]
+        recorder = Recorder(w, nodes + [reader], pause=0.02).start()
         for f in followers:
             f.reset()
             f.start()
@@ -163,8 +189,12 @@ def main():
         again(disturb("SIGTERM", STOPPED_SECONDS if kind == "file" else 2 * STOPPED_SECONDS, lambda n: n.stop()))
         again(disturb("SIGKILL again", KILLED_SECONDS, lambda n: n.kill()))
 
-        frozen = disturb("SIGSTOP", KILLED_SECONDS + 3.0, lambda n: n.process.send_signal(signal.SIGSTOP))
+        zombies = []
+        frozen = disturb("SIGSTOP", KILLED_SECONDS + 3.0, lambda n: zombies.append(Zombie(n)))
+        assert writer_of(nodes).connect().do("SET", "zombie", "new") == b"OK"
         frozen.process.send_signal(signal.SIGCONT)
+        zombies[0].check()
+        assert writer_of(nodes).connect().do("GET", "zombie") == b"new"
         wait_for("the frozen writer stands by", lambda: frozen.tail(50).rfind("standing by") > frozen.tail(50).rfind("fenced"),
                  PATIENCE)
         assert frozen.process.poll() is None, "it ended instead of standing by"
@@ -182,6 +212,7 @@ def main():
         for f in followers:
             f.join(PATIENCE)
         final = writer_of(nodes)
+        recorder.check([final, reader])
         check(final, followers)
         token = final.connect().do("KV.TOKEN")
         r = reader.connect()

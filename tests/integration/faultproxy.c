@@ -6,6 +6,10 @@
  *   --get-delay-ms A[-B]      a GET's or HEAD's
  *   --other-delay-ms A[-B]    a POST's or DELETE's
  *   --drop-reply-percent P    of writes: passed on, but the connection ends instead of a reply
+ *   --refuse-percent P        of all: the connection ends, nothing is passed on
+ *   --half-percent P          of those with a body: half of it is passed on, then both connections
+ * end
+ *   --head-percent P          of all: the connection ends behind the head of the reply
  *   --error-percent P         of all: answered 503 SlowDown, not passed on
  *   --cut-percent P           of GETs: the connection ends in the midst of the body
  *   --hold-percent P          of PUTs: taken whole, passed on --hold-ms later even if nobody waits
@@ -16,7 +20,8 @@
  *   --seed N                  of the dice
  *
  * Prints "faultproxy: listening on IP:PORT" when ready. SIGUSR1 begins or ends an outage:
- * connections are closed without a reply. SIGTERM ends it with a line of counts. */
+ * connections are closed without a reply. SIGUSR2 ends the faults (not delays), or begins them
+ * again. SIGTERM ends it with a line of counts. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -45,14 +50,14 @@ struct delay {
 static struct {
     struct sockaddr_in listen, to;
     struct delay put, get, other;
-    double drop_reply, error, cut, hold; /* percent */
+    double drop_reply, error, cut, hold, refuse, half, head; /* percent */
     uint32_t hold_ms;
     const char *deny, *match;
     uint64_t seed;
 } opt = {.hold_ms = 5000, .match = ""};
 
-static _Atomic uint64_t requests, dropped, errors, cuts, held, dice;
-static atomic_bool outage;
+static _Atomic uint64_t requests, dropped, errors, cuts, held, refused, halves, heads, dice;
+static atomic_bool outage, calm;
 
 /* ---- helpers */
 
@@ -253,7 +258,7 @@ static bool read_request(struct conn *c)
     const char *length = header(c->head, "Content-Length");
     c->length = length ? strtoull(length, NULL, 10) : 0;
     size_t line = strcspn(c->head, "\r");
-    c->faults = memmem(c->head, line, opt.match, strlen(opt.match)) != NULL;
+    c->faults = !atomic_load(&calm) && memmem(c->head, line, opt.match, strlen(opt.match)) != NULL;
     if (header_is(c->head, "Expect", "100-continue"))
         return send_text(c->client.fd, "HTTP/1.1 100 Continue\r\n\r\n");
     return true;
@@ -319,6 +324,10 @@ static bool pass_reply(struct conn *c, int to)
     uint64_t n = length ? strtoull(length, NULL, 10) : 0;
     if (to >= 0 && !send_text(to, c->reply))
         return false;
+    if (c->faults && to >= 0 && chance(opt.head)) {
+        atomic_fetch_add(&heads, 1);
+        return false;
+    }
     if (!reply_has_body(c))
         return true;
     if (header_is(c->reply, "Transfer-Encoding", "chunked"))
@@ -369,8 +378,21 @@ out:
     return ok;
 }
 
+/* Half of the body goes on, and then nobody is there any more. */
+static void forward_half(struct conn *c)
+{
+    atomic_fetch_add(&halves, 1);
+    if (connect_server(c) && send_text(c->server.fd, c->head))
+        (void)pass(&c->client, c->server.fd, c->length / 2);
+    leave_server(c);
+}
+
 static bool forward(struct conn *c)
 {
+    if (c->faults && c->length && chance(opt.half)) {
+        forward_half(c);
+        return false;
+    }
     if (c->faults && is(c, "PUT") && chance(opt.hold))
         return hold_request(c) && read_reply(c);
     return connect_server(c) && send_text(c->server.fd, c->head) &&
@@ -383,6 +405,10 @@ static bool serve(struct conn *c)
     if (!read_request(c) || atomic_load(&outage))
         return false;
     atomic_fetch_add(&requests, 1);
+    if (c->faults && chance(opt.refuse)) {
+        atomic_fetch_add(&refused, 1);
+        return false;
+    }
     if (c->faults && opt.deny && is(c, opt.deny))
         return answer(c, "403 Forbidden", "AccessDenied");
     if (c->faults && chance(opt.error)) {
@@ -520,6 +546,15 @@ static void set_option(int which, char *value)
     case 'H':
         opt.hold_ms = (uint32_t)strtoul(value, NULL, 10);
         break;
+    case 'r':
+        opt.refuse = percent_arg(value);
+        break;
+    case 'b':
+        opt.half = percent_arg(value);
+        break;
+    case 'a':
+        opt.head = percent_arg(value);
+        break;
     case 'n':
         opt.deny = value;
         break;
@@ -545,6 +580,9 @@ static void read_options(int argc, char **argv)
         {"drop-reply-percent", required_argument, NULL, 'd'},
         {"error-percent", required_argument, NULL, 'e'},
         {"cut-percent", required_argument, NULL, 'c'},
+        {"refuse-percent", required_argument, NULL, 'r'},
+        {"half-percent", required_argument, NULL, 'b'},
+        {"head-percent", required_argument, NULL, 'a'},
         {"hold-percent", required_argument, NULL, 'h'},
         {"hold-ms", required_argument, NULL, 'H'},
         {"deny", required_argument, NULL, 'n'},
@@ -584,20 +622,25 @@ int main(int argc, char **argv)
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGUSR1);
+    (void)sigaddset(&set, SIGUSR2);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     int fd = listen_on();
     if (pthread_create(&t, NULL, accept_all, (void *)(intptr_t)fd) != 0)
         die("no thread:", strerror(errno));
-    while (sigwait(&set, &signo) == 0 && signo == SIGUSR1) {
-        bool now = !atomic_load(&outage);
-        atomic_store(&outage, now);
-        (void)printf("faultproxy: outage %s\n", now ? "begins" : "ends");
+    while (sigwait(&set, &signo) == 0 && (signo == SIGUSR1 || signo == SIGUSR2)) {
+        atomic_bool *what = signo == SIGUSR1 ? &outage : &calm;
+        bool now = !atomic_load(what);
+        atomic_store(what, now);
+        (void)printf("faultproxy: %s %s\n", signo == SIGUSR1 ? "outage" : "calm",
+                     now ? "begins" : "ends");
         (void)fflush(stdout);
     }
     (void)printf(
-        "faultproxy: %llu requests, %llu replies dropped, %llu errors, %llu cut, %llu held\n",
+        "faultproxy: %llu requests, %llu replies dropped, %llu errors, %llu cut, %llu held, "
+        "%llu refused, %llu halves, %llu heads\n",
         (unsigned long long)requests, (unsigned long long)dropped, (unsigned long long)errors,
-        (unsigned long long)cuts, (unsigned long long)held);
+        (unsigned long long)cuts, (unsigned long long)held, (unsigned long long)refused,
+        (unsigned long long)halves, (unsigned long long)heads);
     (void)fflush(stdout);
     _exit(0); /* the connections' threads end with it */
 }

@@ -335,6 +335,17 @@ class Proxy:
         self.signal(signal.SIGUSR1)
         assert b"outage" in self.process.stdout.readline()
 
+    def calm(self):
+        """End the faults that args ask for, or begin them again."""
+        self.signal(signal.SIGUSR2)
+        assert b"calm" in self.process.stdout.readline()
+
+    def counts(self):
+        """End it; what it did."""
+        self.process.terminate()
+        line = self.process.stdout.readline().decode()
+        return {what.strip(): int(n) for n, what in re.findall(r"(\d+) ([a-z ]+)", line)}
+
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()

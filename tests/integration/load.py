@@ -54,20 +54,23 @@ class Client(threading.Thread):
 
 
 class Writer(Client):
-    def __init__(self, nodes, number, pace):
+    def __init__(self, nodes, number, pace, prefix):
         super().__init__(nodes)
-        self.number, self.pace, self.sent, self.acked = number, pace, 0, []
+        self.number, self.pace, self.prefix, self.sent, self.acked = number, pace, prefix, 0, []
         self.counted_max = self.counted_min = 0
 
     def key(self, i):
-        return "load:%d:%d" % (self.number, i)
+        return "%s:%d:%d" % (self.prefix, self.number, i)
+
+    def counter(self):
+        return "%s:count:%d" % (self.prefix, self.number)
 
     def step(self, conn):
         time.sleep(self.pace)
         i = self.sent
         self.sent += 1
         self.counted_max += 1
-        conn.send(Resp.encode("SET", self.key(i), i) + Resp.encode("INCR", "count:%d" % self.number))
+        conn.send(Resp.encode("SET", self.key(i), i) + Resp.encode("INCR", self.counter()))
         stored, counted = conn.reply(), conn.reply()
         if not isinstance(counted, Error):
             self.counted_min += 1
@@ -107,10 +110,10 @@ class Reader(Client):
 
 class Load:
     """Writers to `writers`; at each of `readers` one client that reads linearizably and one to which an hour is new.
-    pace: seconds that a writer rests between two writes."""
+    pace: seconds that a writer rests between two writes; prefix: of the keys, one for each load of a database."""
 
-    def __init__(self, writers, readers, clients=4, pace=0.0):
-        self.writers = [Writer(writers, n, pace) for n in range(clients)]
+    def __init__(self, writers, readers, clients=4, pace=0.0, prefix="load"):
+        self.writers = [Writer(writers, n, pace, prefix) for n in range(clients)]
         self.fresh = [Reader([r], self.writers[0], "0") for r in readers]
         self.lax = [Reader([r], self.writers[0], "3600000") for r in readers]
         self.all = self.writers + self.fresh + self.lax
@@ -150,7 +153,7 @@ class Load:
                 part = w.acked[at:at + 500]
                 for i, got in zip(part, c.do("MGET", *[w.key(i) for i in part])):
                     assert got == b"%d" % i, "%s was acknowledged and is %r on %s" % (w.key(i), got, node.name)
-            count = int(c.do("GET", "count:%d" % w.number) or 0)
+            count = int(c.do("GET", w.counter()) or 0)
             assert w.counted_min <= count <= w.counted_max, "client %d counted %d to %d, %s says %d" % (
                 w.number, w.counted_min, w.counted_max, node.name, count)
         c.close()

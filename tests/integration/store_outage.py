@@ -11,6 +11,7 @@ import time
 
 from harness import Proxy, Work, wait_for
 from load import PATIENCE, Load
+from recorder import Recorder
 
 ARGS = ("--heartbeat", "1s", "--wal-interval", "5ms", "--manifest-interval", "100ms", "--memtable-bytes", "1mb",
         "--idle-flush", "1s")
@@ -75,6 +76,7 @@ def main():
         nodes = start_all(work, proxy)
         writer, standby, reader, _ = nodes
         load = Load([writer, standby], [reader])
+        recorder = Recorder(work, [writer, standby, reader], pause=0.05).start()
         load.progress()
         say("the store breaks every connection")
         proxy.outage()
@@ -92,10 +94,11 @@ def main():
             away(nodes, load, seconds)
             gateway(work, "up")
             back(nodes, load)
+        active = wait_for("a writer", lambda: next((n for n in (writer, standby) if n.is_ready()), None), PATIENCE)
+        recorder.check([active, reader])
         load.stop()
         load.tell()
-        assert writer.is_ready() or standby.is_ready(), "nobody takes writes"
-        for n in (writer if writer.is_ready() else standby, reader):
+        for n in (active, reader):
             load.all_there(n)
         for n in nodes:
             assert n.said("store failing") and n.said("store answers again"), "%s did not say so\n%s" % (n.name, n.tail())
