@@ -7,12 +7,12 @@
  *
  * Commands of several keys are taken apart, so that half a batch seen is not noticed here (the
  * witness's check does). Of reads at a freshness above 0 it is checked that their value was
- * written, not before it was sent, and not overwritten by then. Reads of snapshots and connections
- * with KV.ACK APPLIED are left out. Every key begins absent.
+ * written, not before it was sent, and not overwritten by then. Reads of snapshots and of
+ * connections with KV.ACK APPLIED are left out, writes of these are of unknown outcome. Every key
+ * begins absent.
  *
  * A key is not decided, and counted so, when the search takes more than work_max steps, or when the
- * key is written in a way that cannot be taken apart: with a time to live, by COPY, by a command of
- * several keys whose condition's outcome is not known. */
+ * key is written in a way that cannot be taken apart: with a time to live, by COPY. */
 #ifndef FIRN_TESTS_SIM_CHECK_LINEAR_H
 #define FIRN_TESTS_SIM_CHECK_LINEAR_H
 

@@ -8,6 +8,7 @@ struct maker {
     const struct hist *h;
     const struct hist_op *op;
     uint32_t index;
+    bool answered; /* what it did, and by when, is known; as APPLIED it may be durable later */
     const struct hist_item *item; /* the reply to the action at hand; NULL: not known */
 };
 
@@ -44,7 +45,7 @@ static void part(struct maker *m, const struct firn_slice *word, size_t words,
     uint32_t op = hist_begin(h, &m->op->who, m->op->invoked_ns);
     bool known = hist_command(h, op, word, words);
     FIRN_ASSERT(known);
-    if (m->op->outcome == HIST_OK) {
+    if (m->answered) {
         struct hist_item copy = {.kind = HIST_NIL};
         if (item)
             copy = *item;
@@ -211,57 +212,36 @@ static void take_action(struct maker *m, const struct hist_action *a)
 
 /* ---- operations */
 
-/* Does another action have a key of this one? Then its parts would not be one instant. */
-static bool shares_keys(const struct hist *h, const struct hist_op *op)
+static void take_actions(struct maker *m, uint32_t first, uint32_t n)
 {
-    for (uint32_t i = 0; i < op->thens; i++)
-        for (uint32_t k = 0; k < i; k++) {
-            const struct hist_action *a = &h->action[op->action + i],
-                                     *b = &h->action[op->action + k];
-            for (uint32_t x = 0; x < a->args; x++)
-                for (uint32_t y = 0; y < b->args; y++)
-                    if (h->arg[a->arg + x] == h->arg[b->arg + y])
-                        return true;
-        }
-    return false;
-}
-
-static void all_opaque(struct maker *m)
-{
-    const struct hist_op *op = m->op;
-    for (uint32_t i = 0; i < op->compares + op->thens + op->elses; i++) {
-        const struct hist_action *a = &m->h->action[op->action + i];
-        if (a->verb >= HIST_SET && a->verb != HIST_COMPARE && a->verb != HIST_DELRANGE)
-            opaque(m, a, a->verb == HIST_SET || a->verb == HIST_SETNX ? 2 : 1);
-        else if (a->verb == HIST_DELRANGE)
-            del_range(m, a);
-    }
-}
-
-static void take_op(struct maker *m)
-{
-    const struct hist_op *op = m->op;
-    bool answered = op->outcome == HIST_OK;
-    if (op->form > HIST_TXN || op->outcome == HIST_REFUSED || op->snapshot || op->who.applied)
-        return;
-    if ((op->form == HIST_TXN && !answered) || (op->thens > 1 && shares_keys(m->h, op))) {
-        all_opaque(m);
-        return;
-    }
-    uint32_t first = op->action + op->compares, n = op->thens, item = 0;
-    if (op->form == HIST_TXN && !op->held) {
-        first += op->thens;
-        n = op->elses;
-    }
+    uint32_t item = 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct hist_action *a = &m->h->action[first + i];
         uint32_t items = a->verb == HIST_GET ? a->args : 1;
-        m->item = answered && item + items <= op->items ? &m->h->item[op->item + item] : NULL;
-        if (op->form == HIST_PLAIN && a->verb == HIST_RANGE && answered)
-            m->item = &m->h->item[op->item];
+        m->item =
+            m->answered && item + items <= m->op->items ? &m->h->item[m->op->item + item] : NULL;
+        if (m->op->form == HIST_PLAIN && a->verb == HIST_RANGE && m->answered)
+            m->item = &m->h->item[m->op->item];
         take_action(m, a);
         item += items;
     }
+}
+
+/* Parts of one operation are taken for operations of their own at about the same time: what has an
+ * order as one has an order so. Of a KV.TXN whose outcome is not known both branches may be. */
+static void take_op(struct maker *m)
+{
+    const struct hist_op *op = m->op;
+    uint32_t thens = op->action + op->compares;
+    bool writes = hist_writes(m->h, op);
+    if (op->form > HIST_TXN || op->outcome == HIST_REFUSED || op->snapshot ||
+        (op->who.applied && !writes))
+        return;
+    m->answered = op->outcome == HIST_OK && !op->who.applied;
+    if (!m->answered || op->form != HIST_TXN || op->held)
+        take_actions(m, thens, op->thens);
+    if (!m->answered || (op->form == HIST_TXN && !op->held))
+        take_actions(m, thens + op->thens, op->elses);
 }
 
 void project_make(struct project *p, const struct hist *h)
@@ -269,7 +249,7 @@ void project_make(struct project *p, const struct hist *h)
     *p = (struct project){.keys = 0};
     hist_init(&p->h);
     for (uint32_t i = 0; i < h->ops; i++) {
-        struct maker m = {p, h, &h->op[i], i, NULL};
+        struct maker m = {.p = p, .h = h, .op = &h->op[i], .index = i};
         take_op(&m);
     }
 }

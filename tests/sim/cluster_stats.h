@@ -21,6 +21,8 @@
     X(lost_applied, "writes acknowledged as applied that were lost")                               \
     X(snapshot_reads, "reads of snapshots checked")                                                \
     X(tokens, "tokens checked")                                                                    \
+    X(linear_keys, "keys found linearizable without the log, too")                                 \
+    X(linear_undecided, "keys not decided that way")                                               \
     X(published, "messages published")                                                             \
     X(delivered, "messages delivered")                                                             \
     X(expired, "expired events")                                                                   \

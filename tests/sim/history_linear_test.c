@@ -110,6 +110,19 @@ static void conditions(void **state)
          NULL},
         {{"1 1 1 0 1 10 : KV.BATCH 2 3 SET a 1 2 INCR i => $t + :1", "2 2 2 0 11 20 : GET i => _"},
          "key i is not"},
+        {{"1 1 1 0 1 10 : SET a 1 => +", "1 1 1 0 11 20 exec : GET a ; SET a 2 ; GET a => $1 + $2",
+          "2 2 2 0 21 30 : GET a => $2"},
+         NULL},
+        {{"1 1 1 0 1 - : KV.TXN 1 EXISTS a %3d 1 THEN 1 2 DEL a ELSE 1 3 SET a 1",
+          "2 2 2 0 21 30 : GET a => $1"},
+         NULL},
+        {{"1 1 1 0 1 9 : KV.TXN 1 EXISTS a %3d 1 THEN 1 2 DEL a ELSE 1 3 SET a 1 => :0 $t +",
+          "2 2 2 0 21 30 : GET a => _"},
+         "not linearizable"},
+        /* applied: durable later, or never */
+        {{"1 1 1 0 1 9 applied : SET a 1 => +", "2 2 2 0 21 30 : GET a => _",
+          "2 2 2 0 41 50 : GET a => $1"},
+         NULL},
     };
     CHECK_ALL(x);
 }
