@@ -4,6 +4,8 @@
 #include "sim/cluster_sim.h"
 #include "sim/history_text.h"
 
+#include "format/token.h"
+
 #define LINEAR_STEPS 20000 /* of the search for one key */
 
 void sim_history_begin(struct sim *x)
@@ -11,6 +13,60 @@ void sim_history_begin(struct sim *x)
     hist_init(&x->hist);
     witness_init(&x->witness, &x->hist);
 }
+
+/* ---- KV.CHANGES: a page holds all that the log has from where it begins to where the next does */
+
+#define CHANGE_ITEMS 8 /* kind, db, key, value or end, expiry, version, event, group */
+#define CHANGE_VERSION 5
+
+void sim_history_page(struct sim *x, uint64_t from, uint32_t op)
+{
+    x->page = hist_room(x->page, &x->pages_cap, x->pages, sizeof *x->page);
+    x->page[x->pages++] = (struct sim_page){from, op};
+}
+
+/* The first record behind this seqno. */
+static size_t record_behind(const struct witness *w, uint64_t seqno)
+{
+    size_t lo = 0, hi = w->records;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (w->record[mid].seqno <= seqno)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void check_page(struct sim *x, const struct sim_page *p, struct check_report *r)
+{
+    const struct hist_op *op = &x->hist.op[p->op];
+    const struct hist_item *item = &x->hist.item[op->item];
+    struct firn_token end;
+    if (op->items == 0 ||
+        firn_token_parse(hist_name_of(&x->hist.values, item->value), &end) != FIRN_OK) {
+        check_wrong_op(r, &x->hist, op, "KV.CHANGES gives no token");
+        return;
+    }
+    size_t at = record_behind(&x->witness, p->from);
+    for (uint32_t i = 1; i + CHANGE_ITEMS <= op->items; i += CHANGE_ITEMS, at++) {
+        struct firn_slice text = hist_name_of(&x->hist.values, item[i + CHANGE_VERSION].value);
+        char number[24] = {0};
+        memcpy(number, text.data, text.len < sizeof number ? text.len : 0);
+        uint64_t want = at < x->witness.records ? x->witness.record[at].seqno : 0;
+        if (strtoull(number, NULL, 10) == want)
+            continue;
+        check_wrong_op(r, &x->hist, op, "KV.CHANGES: version %s, the log has %llu", number,
+                       (unsigned long long)want);
+        return;
+    }
+    if (at < x->witness.records && x->witness.record[at].seqno <= end.seqno)
+        check_wrong_op(r, &x->hist, op, "KV.CHANGES passes over version %llu",
+                       (unsigned long long)x->witness.record[at].seqno);
+}
+
+/* ---- all of it */
 
 /* How far off any node's idea of the time of day may have been: its clock at the start, its rate
  * since then, the store's Date, which counts whole seconds. */
@@ -60,6 +116,10 @@ void sim_history_check_end(struct sim *x)
     witness_read(&x->witness, &x->expiry.db, 1, &report);
     check_serial(&x->hist, &x->witness, &o, &stats, &report);
     second_opinion(x, &report);
+    for (size_t i = 0; i < x->pages; i++)
+        check_page(x, &x->page[i], &report);
+    x->r->count[SIM_changes] += x->pages;
+    x->r->count[SIM_checks] += x->pages;
     if (report.wrong)
         tell(x, &report);
     check_report_clear(&report);
@@ -73,5 +133,6 @@ void sim_history_check_end(struct sim *x)
 void sim_history_end(struct sim *x)
 {
     witness_clear(&x->witness);
+    free(x->page);
     hist_clear(&x->hist);
 }

@@ -76,6 +76,7 @@ enum sim_what {
     SIM_PUBLISH,  /* n: the message's number */
     SIM_SNAPSHOT, /* KV.SNAPSHOT OPEN */
     SIM_TOKEN,    /* KV.TOKEN */
+    SIM_CHANGES,  /* KV.CHANGES; n: the seqno behind which it begins */
     SIM_WATCHED,  /* GET of a watched key: what EXEC must find */
     SIM_EXEC,     /* the EXEC that begins with that GET */
     SIM_ONCE      /* KV.BATCH ID: again until its outcome is known */
@@ -103,6 +104,7 @@ struct client {
     bool looks;                           /* it looks at the end, and does nothing by itself */
     uint64_t values;                      /* written so far: all are different */
     uint64_t snapshot, snapshot_until_ns; /* of this node; 0: none */
+    char changes[96];                     /* where its next KV.CHANGES begins, "": nowhere */
     uint32_t watched;                     /* SIM_WATCHED: its value's id */
     bool watched_known, watch_failed;
     struct {
@@ -173,6 +175,11 @@ struct sim {
     struct sim_choice choice;
     struct hist hist;
     struct witness witness;
+    struct sim_page {
+        uint64_t from; /* seqno */
+        uint32_t op;
+    } * page; /* of KV.CHANGES that were answered */
+    size_t pages, pages_cap;
     uint32_t sessions;
     char token[96]; /* the newest that a client was given, "": none */
     FILE *trace;    /* NULL: none */
@@ -276,6 +283,8 @@ void sim_work_final(struct client *c);
 
 /* ---- cluster_history.c: what all clients did, against the log */
 void sim_history_begin(struct sim *x);
+/* A page of KV.CHANGES behind `from` was answered. */
+void sim_history_page(struct sim *x, uint64_t from, uint32_t op);
 void sim_history_check_end(struct sim *x);
 void sim_history_end(struct sim *x);
 

@@ -23,6 +23,7 @@
     X(tokens, "tokens checked")                                                                    \
     X(linear_keys, "keys found linearizable without the log, too")                                 \
     X(linear_undecided, "keys not decided that way")                                               \
+    X(changes, "pages of KV.CHANGES checked")                                                      \
     X(published, "messages published")                                                             \
     X(delivered, "messages delivered")                                                             \
     X(expired, "expired events")                                                                   \

@@ -3,6 +3,8 @@
  * one client each, see cluster_expiry.c) keys that expire. */
 #include "sim/cluster_sim.h"
 
+#include "format/token.h"
+
 #define KEYS 16
 #define FEW 4 /* counters, unique keys */
 #define ONCE_PATIENCE_NS (25 * FIRN_SEC)
@@ -263,12 +265,27 @@ static void do_token(struct client *c)
     }
 }
 
+/* A copy of all changes, page by page, over all nodes it meets. */
+static void do_changes(struct client *c)
+{
+    struct sim *x = c->x;
+    struct firn_token t;
+    if (!c->changes[0])
+        memcpy(c->changes, x->token, sizeof c->changes);
+    if (firn_token_parse(firn_slice_str(c->changes), &t) != FIRN_OK) {
+        do_token(c);
+        return;
+    }
+    (void)sim_ask(c, SIM_CHANGES, t.seqno, "KV.CHANGES FROM %s COUNT %u", c->changes,
+                  1 + rnd(c, 60));
+}
+
 /* ---- bursts */
 
-enum { WRITES = 7, READS = 4 };
+enum { WRITES = 7, READS = 5 };
 static void (*const job[WRITES + READS])(struct client *c) = {
-    do_set,     do_many, do_condition, do_batch,    do_exec, do_expiring,
-    do_publish, do_read, do_range,     do_snapshot, do_token};
+    do_set,     do_many, do_condition, do_batch,    do_exec,  do_expiring,
+    do_publish, do_read, do_range,     do_snapshot, do_token, do_changes};
 /* Of the queue, at most, in one call of a job. */
 #define JOB_OPS_MAX 10
 
@@ -365,6 +382,14 @@ static const struct hist_item *items(struct client *c, uint32_t op)
     return &c->x->hist.item[c->x->hist.op[op].item];
 }
 
+/* The text of an item as a token, for others. */
+static void keep_token(struct client *c, const struct hist_item *i, char out[96])
+{
+    struct firn_slice t = hist_name_of(&c->x->hist.values, i->value);
+    if (i->kind == HIST_BULK)
+        (void)snprintf(out, 96, "%.*s", (int)t.len, (const char *)t.data);
+}
+
 static void check_watched(struct client *c, uint32_t op)
 {
     const struct hist_op *o = &c->x->hist.op[op];
@@ -408,9 +433,14 @@ void sim_replied(struct client *c, const struct sim_sent *s, const char *reply, 
         c->snapshot = error ? 0 : x->hist.op[s->op].snapshot;
         break;
     case SIM_TOKEN:
-        if (!error && items(c, s->op)->kind == HIST_BULK) {
-            struct firn_slice t = hist_name_of(&x->hist.values, items(c, s->op)->value);
-            (void)snprintf(x->token, sizeof x->token, "%.*s", (int)t.len, (const char *)t.data);
+        if (!error)
+            keep_token(c, items(c, s->op), x->token);
+        break;
+    case SIM_CHANGES:
+        c->changes[0] = '\0';
+        if (!error) {
+            keep_token(c, items(c, s->op), c->changes);
+            sim_history_page(x, s->n, s->op);
         }
         break;
     case SIM_WATCHED:
