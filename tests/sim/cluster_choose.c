@@ -107,13 +107,13 @@ void sim_choose(struct sim *x, struct firn_fake_options *world)
     choose_world(s, c, world);
     c->drift_ppm = (uint32_t[]){100, 10000, 100000}[draw(s, 3)];
     c->jump_ms = draw(s, 5) ? 0 : 3600 * 1000;
-    c->run_ns = between(s, 60, 180) * FIRN_SEC;
+    c->run_ns = between(s, 80, 180) * FIRN_SEC;
     c->calm_ns = between(s, 10, 20) * FIRN_SEC;
     c->clients = (unsigned)between(s, 3, CLIENTS_MAX);
     c->subscribers = (unsigned)draw(s, 4);
     c->readers = (unsigned)between(s, 1, 2);
-    /* About 600 to 3000 operations; a burst has about 4. */
-    c->think_ns = 2 * c->run_ns * c->clients * 4 / between(s, 800, 3000);
+    /* About 700 to 4000 operations; a burst has about 4. */
+    c->think_ns = 2 * c->run_ns * c->clients * 4 / between(s, 1300, 3600);
     c->chaos_ns = between(s, 2, 8) * FIRN_SEC;
     c->fresh_ns = between(s, 200, 3000) * FIRN_MS;
     c->heartbeat_ns = draw(s, 3) ? between(s, 800, 3000) * FIRN_MS : 0;

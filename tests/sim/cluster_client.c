@@ -49,6 +49,11 @@ static void got(void *arg, const uint8_t *data, size_t len)
         size_t used = hist_reply_len((const char *)c->in.data, c->in.len);
         if (!used)
             break;
+        if (c->in.data[0] == '>') {
+            sim_pushed(c, (const char *)c->in.data, used);
+            firn_buf_consume(&c->in, used);
+            continue;
+        }
         if (c->head == c->tail)
             sim_fail(c->x, "client %u: a reply to nothing: %.*s", c->id, (int)used,
                      (const char *)c->in.data);
@@ -69,6 +74,8 @@ static void forget(struct client *c)
     c->head = c->tail = 0;
     c->in.len = c->out.len = 0;
     c->snapshot = 0;
+    c->tracks = false;
+    memset(c->cache, 0, sizeof c->cache);
     c->watched_known = c->watch_failed = false;
 }
 

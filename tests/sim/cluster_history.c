@@ -66,6 +66,24 @@ static void check_page(struct sim *x, const struct sim_page *p, struct check_rep
                        (unsigned long long)x->witness.record[at].seqno);
 }
 
+/* ---- CLIENT TRACKING: when all has been quiet for long, what is cached is so */
+
+static void check_cached(struct sim *x, const struct client *c, struct check_report *r)
+{
+    const struct witness *w = &x->witness;
+    for (unsigned k = 0; k < SIM_KEYS; k++) {
+        char name[8];
+        int len = snprintf(name, sizeof name, "k%02u", k);
+        uint32_t key = hist_intern(&x->hist.keys, firn_slice_of(name, (size_t)len));
+        const struct witness_version *v =
+            key < w->keys ? witness_at(w, key, (uint32_t)w->units) : NULL;
+        x->r->count[SIM_checks] += c->cache[k].known;
+        if (c->cache[k].known && c->cache[k].value != (v ? v->value : 0))
+            check_wrong(r, "client %u on node %u still caches what %s was", c->id, c->node->n,
+                        name);
+    }
+}
+
 /* ---- all of it */
 
 /* How far off any node's idea of the time of day may have been: its clock at the start, its rate
@@ -118,6 +136,10 @@ void sim_history_check_end(struct sim *x)
     second_opinion(x, &report);
     for (size_t i = 0; i < x->pages; i++)
         check_page(x, &x->page[i], &report);
+    for (unsigned i = 0; i < x->choice.clients; i++)
+        if (x->client[i].tracks && x->client[i].conn && sim_node_lives(x->client[i].node) &&
+            !x->client[i].node->standby)
+            check_cached(x, &x->client[i], &report);
     x->r->count[SIM_changes] += x->pages;
     x->r->count[SIM_checks] += x->pages;
     if (report.wrong)

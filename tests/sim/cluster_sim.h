@@ -28,6 +28,7 @@
 #define QUEUE_MAX 64
 #define SIM_WALL_OFF_MS 2000 /* a node's clock at its start, either way, at most */
 #define SETTLE_NS (180 * FIRN_SEC)
+#define SIM_KEYS 16         /* k00 … k15 */
 #define SIM_EXPIRING 6      /* of each client: keys with times to live … */
 #define SIM_TTL_MAX_MS 4000 /* … of so much at most */
 
@@ -77,6 +78,8 @@ enum sim_what {
     SIM_SNAPSHOT, /* KV.SNAPSHOT OPEN */
     SIM_TOKEN,    /* KV.TOKEN */
     SIM_CHANGES,  /* KV.CHANGES; n: the seqno behind which it begins */
+    SIM_TRACKING, /* CLIENT TRACKING ON */
+    SIM_TRACKED,  /* GET of key n by a connection that tracks */
     SIM_WATCHED,  /* GET of a watched key: what EXEC must find */
     SIM_EXEC,     /* the EXEC that begins with that GET */
     SIM_ONCE      /* KV.BATCH ID: again until its outcome is known */
@@ -107,6 +110,11 @@ struct client {
     char changes[96];                     /* where its next KV.CHANGES begins, "": nowhere */
     uint32_t watched;                     /* SIM_WATCHED: its value's id */
     bool watched_known, watch_failed;
+    bool tracks; /* CLIENT TRACKING: it only reads, and remembers */
+    struct sim_cached {
+        bool known;
+        uint32_t value; /* id, 0: nil */
+    } cache[SIM_KEYS];
     struct {
         uint32_t op; /* SIM_NO_OP: none */
         uint64_t give_up_ns;
@@ -276,6 +284,8 @@ void sim_client_wake(struct client *c, uint64_t after_ns);
 /* ---- cluster_work.c: what clients do */
 /* A client with nothing on its way: a burst of commands, another node, or a rest. */
 void sim_work(struct client *c);
+/* A push came: of what it cached something is no longer so. */
+void sim_pushed(struct client *c, const char *push, size_t len);
 /* A reply came (to_history: an operation's, taken by the history already). */
 void sim_replied(struct client *c, const struct sim_sent *s, const char *reply, size_t len);
 /* At the end: read everything on this node, at freshness 0. */

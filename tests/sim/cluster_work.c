@@ -5,7 +5,7 @@
 
 #include "format/token.h"
 
-#define KEYS 16
+#define KEYS SIM_KEYS
 #define FEW 4 /* counters, unique keys */
 #define ONCE_PATIENCE_NS (25 * FIRN_SEC)
 #define SNAPSHOT_NS_MAX (40 * FIRN_SEC)
@@ -45,7 +45,8 @@ static void do_many(struct client *c)
         (void)sim_ask(c, SIM_PLAIN, 0, "DEL k%02u k%02u", a, b);
         break;
     case 1:
-        (void)sim_ask(c, SIM_PLAIN, 0, "KV.DELRANGE k%02u k%02u", a < b ? a : b, a < b ? b : a);
+        (void)sim_ask(c, SIM_PLAIN, 0, "KV.DELRANGE k%02u k%02u:%u.%llu", a < b ? a : b,
+                      a < b ? b : a, c->id, (unsigned long long)++c->values);
         break;
     case 2:
         (void)sim_ask(c, SIM_PLAIN, 0, "MSETNX k%02u %s k%02u %s", a, value(c), b, value(c));
@@ -280,6 +281,12 @@ static void do_changes(struct client *c)
                   1 + rnd(c, 60));
 }
 
+static void do_tracked(struct client *c)
+{
+    unsigned k = rnd(c, KEYS);
+    (void)sim_ask(c, SIM_TRACKED, k, "GET k%02u", k);
+}
+
 /* ---- bursts */
 
 enum { WRITES = 7, READS = 5 };
@@ -296,7 +303,9 @@ static void burst(struct client *c)
     unsigned n = rnd(c, 3) ? 1 + rnd(c, 3) : 1 + rnd(c, 12);
     bool writes = writer && rnd(c, 4);
     unsigned from = writes ? 0 : WRITES, all = writes ? WRITES : READS;
-    if (writer && rnd(c, 12) == 0)
+    for (; c->tracks && n && c->tail - c->head < QUEUE_MAX; n--)
+        do_tracked(c);
+    if (writer && !c->tracks && rnd(c, 12) == 0)
         do_once(c);
     for (unsigned one = from + rnd(c, all); n && c->tail - c->head + JOB_OPS_MAX <= QUEUE_MAX;
          n--) {
@@ -324,7 +333,12 @@ static void connect(struct client *c)
     sim_tell(c, SIM_NOTHING, 0, "KV.FRESHNESS %llu",
              (unsigned long long)(c->who.freshness_ns / FIRN_MS));
     sim_tell(c, SIM_NOTHING, 0, "KV.ACK %s", c->who.applied ? "APPLIED" : "DURABLE");
-    if (n->role == ROLE_WRITER && c->once.op != SIM_NO_OP && !c->who.applied) {
+    if (rnd(c, 6) == 0) {
+        c->tracks = true;
+        sim_tell(c, SIM_NOTHING, 0, "HELLO 3");
+        sim_tell(c, SIM_TRACKING, 0, "CLIENT TRACKING ON");
+    }
+    if (n->role == ROLE_WRITER && !c->tracks && c->once.op != SIM_NO_OP && !c->who.applied) {
         if (sim_now_ns(x) < c->once.give_up_ns)
             sim_ask_again(c, SIM_ONCE, c->once.op, c->once.text);
         else
@@ -402,6 +416,34 @@ static void check_watched(struct client *c, uint32_t op)
     SIM_COUNT(c->x, checks);
 }
 
+/* ---- CLIENT TRACKING */
+
+void sim_pushed(struct client *c, const char *push, size_t len)
+{
+    SIM_COUNT(c->x, invalidated);
+    if (memchr(push, 'k', len) == NULL) { /* no key is named: all */
+        memset(c->cache, 0, sizeof c->cache);
+        return;
+    }
+    for (const char *at = push, *end = push + len; at + 4 <= end; at++) /* "\nk07\r" */
+        if (at[0] == '\n' && at[1] == 'k') {
+            unsigned k = (unsigned)(at[2] - '0') * 10 + (unsigned)(at[3] - '0');
+            if (k < KEYS)
+                c->cache[k].known = false;
+        }
+}
+
+/* A reader's view may be ahead of what it has told, by a tail-interval: so what is shown anew is no
+ * sign. What the client holds from before stays until it is told, and is looked at in the end. */
+static void take_tracked(struct client *c, const struct sim_sent *s, bool error)
+{
+    const struct hist_item *i = items(c, s->op);
+    struct sim_cached *known = &c->cache[s->n];
+    if (error || !c->tracks || known->known)
+        return;
+    *known = (struct sim_cached){true, i->kind == HIST_BULK ? i->value : 0};
+}
+
 static void count(struct client *c, uint32_t op)
 {
     const struct hist_op *o = &c->x->hist.op[op];
@@ -442,6 +484,13 @@ void sim_replied(struct client *c, const struct sim_sent *s, const char *reply, 
             keep_token(c, items(c, s->op), c->changes);
             sim_history_page(x, s->n, s->op);
         }
+        break;
+    case SIM_TRACKING:
+        c->tracks = !error;
+        memset(c->cache, 0, sizeof c->cache);
+        break;
+    case SIM_TRACKED:
+        take_tracked(c, s, error);
         break;
     case SIM_WATCHED:
         c->watched_known = !error && !c->watch_failed;

@@ -115,6 +115,7 @@ void hist_again(struct hist *h, uint32_t op)
 {
     struct hist_op *o = &h->op[op];
     o->again |= o->outcome == HIST_UNKNOWN;
+    o->outcome = HIST_UNKNOWN;
     o->replied_ns = HIST_NEVER;
 }
 
