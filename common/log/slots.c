@@ -46,7 +46,7 @@ struct firn_slots {
     struct firn_place at;
     bool running;
     bool delivering;
-    struct firn_defer retry; /* memory was short: look again at the end of the turn */
+    struct firn_timer retry; /* memory was short: look again when others had time to free some */
 };
 
 static void refill(struct firn_slots *f);
@@ -278,9 +278,9 @@ static void refill(struct firn_slots *f)
 {
     while (f->count < f->window && has_room(f)) {
         if (!fetch_start(f, f->at.slot + f->count)) {
-            /* Memory is short: those under way will call again, or the end of the turn does. */
+            /* Memory is short: those under way will call again, or the timer does. */
             if (f->count == 0)
-                firn_defer(f->env, &f->retry);
+                firn_timer_start(f->env, &f->retry, FIRN_STORE_MEMORY_REST_NS);
             return;
         }
     }
@@ -322,7 +322,7 @@ void firn_slots_free(struct firn_slots *f)
         return;
     FIRN_ASSERT(!f->delivering);
     firn_slots_stop(f);
-    firn_defer_cancel(f->env, &f->retry);
+    firn_timer_stop(f->env, &f->retry);
     firn_free(f);
 }
 

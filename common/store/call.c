@@ -456,8 +456,8 @@ void firn_store_submit(struct firn_store *s, struct firn_store_op *op)
     struct call *c = call_new(s, op);
     if (!c) {
         op->status = op->req.status = firn_fail(&op->req.err, FIRN_LIMIT, "out of memory");
-        op->failing = (struct firn_defer){.fn = on_no_memory, .arg = op};
-        firn_defer(s->env, &op->failing);
+        op->failing = (struct firn_timer){.fn = on_no_memory, .arg = op};
+        firn_timer_start(s->env, &op->failing, FIRN_STORE_MEMORY_REST_NS);
         return;
     }
     op->priv = c;

@@ -10,6 +10,9 @@
 
 struct firn_store;
 
+/* Whoever found no memory waits so long before the next try. */
+#define FIRN_STORE_MEMORY_REST_NS (10 * FIRN_MS)
+
 struct firn_store_options {
     uint64_t attempt_base_ns;       /* time-out of an attempt: this … (0 = 1 s) */
     uint64_t attempt_bytes_per_sec; /* … plus size / this (0 = 10 MB/s) */
@@ -46,7 +49,9 @@ enum firn_store_flags {
  * have been applied or may yet be.
  * - FIRN_DENIED, FIRN_INVALID, FIRN_LIMIT, FIRN_CORRUPT: as the port says, not retried (CORRUPT
  * bodies of GETs are retried twice first; DENIED is retried for a conditional PUT once it has been
- * sent before, as credentials rotate, until the deadline). */
+ * sent before, as credentials rotate, until the deadline). LIMIT for want of memory before anything
+ * was sent is told FIRN_STORE_MEMORY_REST_NS later, so that who tries again at once does not spin.
+ */
 struct firn_store_op {
     struct firn_os_req
         req; /* in: op, cond, key, …; out: reply, reply_etag, size, date_ms, page, err */
@@ -63,7 +68,7 @@ struct firn_store_op {
     struct firn_buf found; /* IF_ABSENT, CONFLICT: what lies there instead */
 
     void *priv;                /* the store's */
-    struct firn_defer failing; /* the store's */
+    struct firn_timer failing; /* the store's */
 };
 
 /* Create over env->store. The env must outlive it. FIRN_LIMIT when memory is short. */
@@ -149,7 +154,7 @@ struct firn_store_upload {
     enum firn_status status; /* OK, or as for operations; after anything else the name is burnt */
     struct firn_err err;
     void *priv;                /* the store's */
-    struct firn_defer failing; /* the store's */
+    struct firn_timer failing; /* the store's */
 };
 /* done() comes exactly once, never inside this call. */
 void firn_store_upload(struct firn_store *s, struct firn_store_upload *u);

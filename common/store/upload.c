@@ -247,8 +247,8 @@ void firn_store_upload(struct firn_store *s, struct firn_store_upload *u)
     if (!up || (!single && !plan_parts(up))) {
         if (up)
             upload_free(up);
-        u->failing = (struct firn_defer){.fn = on_no_memory, .arg = u};
-        firn_defer(s->env, &u->failing);
+        u->failing = (struct firn_timer){.fn = on_no_memory, .arg = u};
+        firn_timer_start(s->env, &u->failing, FIRN_STORE_MEMORY_REST_NS);
         return;
     }
     u->priv = up;
