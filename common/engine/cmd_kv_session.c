@@ -186,6 +186,8 @@ enum firn_status firn_engine__cmd_kv_explain(struct firn_eval *x)
     enum firn_status st = firn_engine__run(&sub);
     x->gated = sub.gated; /* the explanation waits for what the read would have waited for */
     x->gate = sub.gate;
+    if (st == FIRN_INVALID && inner.failed)
+        st = FIRN_LIMIT; /* no memory for the error either */
     if (st == FIRN_OK)
         reply_explanation(x, &inner);
     else if (st == FIRN_INVALID)

@@ -92,11 +92,45 @@ static void batch_is_all_or_nothing(void **state)
     every_allocation(lines, 0, "*2\r\n");
 }
 
+/* Send the line, no memory from the n-th allocation on, and wait; what came is in c->got. */
+static struct client *without_memory(const char *const *lines, uint64_t n, uint64_t wait_ns)
+{
+    struct client *c = fixture_connect(&f);
+    assert_int_equal(firn_buf_reserve(&c->got, 4096), FIRN_OK);
+    for (; lines[1]; lines++)
+        client_send(c, *lines);
+    (void)firn_mem_fail_at(n, 1);
+    client_send(c, *lines);
+    firn_fake_run_for(f.world, wait_ns);
+    made = firn_mem_fail_at(0, 0);
+    assert_int_equal(firn_buf_append(&c->got, "", 1), FIRN_OK);
+    return c;
+}
+
+/* The read that is explained waits in vain, and there is no memory to say so. */
+static void explain_names_memory(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"KV.FRESHNESS 0", "KV.EXPLAIN GET left", NULL};
+    uint64_t n = 0;
+    do {
+        fixture_start(&f, false);
+        f.auto_probe = false;
+        firn_fake_run_for(f.world, FIRN_SEC); /* the state grows old */
+        struct client *c = without_memory(lines, ++n, 10 * FIRN_SEC);
+        assert_false(says(c, "internal error"));
+        assert_true(!c->open || says(c, "-KV") || says(c, "-ERR out of memory"));
+        fixture_stop(&f);
+    } while (made >= n);
+    assert_true(n > 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exec_is_all_or_nothing),
         cmocka_unit_test(batch_is_all_or_nothing),
+        cmocka_unit_test(explain_names_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
