@@ -51,13 +51,15 @@ void firn_engine__enqueue(struct firn_session *s, size_t argc, const struct firn
         firn_reply_error(out, "ERR Command not allowed inside a transaction");
     } else if (firn_engine__may_write(e->cmd) && (!db->writable || db->fenced)) {
         (void)firn_engine__refuse_readonly(s->e, out);
-    } else if (firn_engine__queue_add(q, e, argc, argv,
-                                      (size_t)db->settings->client_query_bytes_max) != FIRN_OK) {
+    } else if (!firn_engine__queue_has_room(q, argc, argv,
+                                            (size_t)db->settings->client_query_bytes_max)) {
         firn_reply_error(out,
                          "ERR a transaction of more than %zu commands or, with them, more memory "
                          "than client-query-bytes-max (%llu)",
                          FIRN_QUEUE_COMMANDS_MAX,
                          (unsigned long long)db->settings->client_query_bytes_max);
+    } else if (firn_engine__queue_add(q, e, argc, argv) != FIRN_OK) {
+        firn_reply_error(out, "ERR out of memory");
     } else {
         queued = true;
         firn_reply_simple(out, "QUEUED");

@@ -46,15 +46,20 @@ static enum firn_status reserve(struct firn_queue *q)
     return FIRN_OK;
 }
 
-enum firn_status firn_engine__queue_add(struct firn_queue *q, struct firn_command_entry *entry,
-                                        size_t argc, const struct firn_slice *argv,
-                                        size_t bytes_max)
+bool firn_engine__queue_has_room(const struct firn_queue *q, size_t argc,
+                                 const struct firn_slice *argv, size_t bytes_max)
 {
     size_t bytes = argc * sizeof *argv + sizeof *q->cmd;
     for (size_t i = 0; i < argc; i++)
         bytes += argv[i].len;
-    if (q->n == FIRN_QUEUE_COMMANDS_MAX || bytes > bytes_max ||
-        firn_engine__queue_bytes(q) > bytes_max - bytes || reserve(q) != FIRN_OK)
+    return q->n < FIRN_QUEUE_COMMANDS_MAX && bytes <= bytes_max &&
+           firn_engine__queue_bytes(q) <= bytes_max - bytes;
+}
+
+enum firn_status firn_engine__queue_add(struct firn_queue *q, struct firn_command_entry *entry,
+                                        size_t argc, const struct firn_slice *argv)
+{
+    if (reserve(q) != FIRN_OK)
         return FIRN_LIMIT;
     size_chunks(q);
     const struct firn_slice *copy = copy_args(q, argc, argv);

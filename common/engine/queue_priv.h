@@ -23,10 +23,12 @@ struct firn_queue {
 
 /* Memory held. */
 size_t firn_engine__queue_bytes(const struct firn_queue *q);
-/* Copy a command to the end. LIMIT: memory, or more than bytes_max or FIRN_QUEUE_COMMANDS_MAX. */
+/* Is one more command within bytes_max of memory and FIRN_QUEUE_COMMANDS_MAX? */
+bool firn_engine__queue_has_room(const struct firn_queue *q, size_t argc,
+                                 const struct firn_slice *argv, size_t bytes_max);
+/* Copy a command to the end. LIMIT: memory is short. */
 enum firn_status firn_engine__queue_add(struct firn_queue *q, struct firn_command_entry *entry,
-                                        size_t argc, const struct firn_slice *argv,
-                                        size_t bytes_max) FIRN_MUST_USE;
+                                        size_t argc, const struct firn_slice *argv) FIRN_MUST_USE;
 /* No MULTI any more; memory is given back. */
 void firn_engine__queue_clear(struct firn_queue *q);
 

@@ -107,6 +107,22 @@ static struct client *without_memory(const char *const *lines, uint64_t n, uint6
     return c;
 }
 
+/* A command that finds no memory to be queued is no transaction that is too large. */
+static void queueing_names_memory(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"MULTI", "SET left 1", NULL};
+    uint64_t n = 0, said = 0;
+    do {
+        fixture_start(&f, true);
+        struct client *c = without_memory(lines, ++n, 2000);
+        assert_false(says(c, "a transaction of more than"));
+        said += says(c, "-ERR out of memory");
+        fixture_stop(&f);
+    } while (made >= n);
+    assert_true(said > 0);
+}
+
 /* The read that is explained waits in vain, and there is no memory to say so. */
 static void explain_names_memory(void **state)
 {
@@ -130,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exec_is_all_or_nothing),
         cmocka_unit_test(batch_is_all_or_nothing),
+        cmocka_unit_test(queueing_names_memory),
         cmocka_unit_test(explain_names_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
