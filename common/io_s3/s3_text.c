@@ -167,5 +167,6 @@ int64_t firn_s3__iso_time(const char *s)
     t.tm_hour = v[3];
     t.tm_min = v[4];
     t.tm_sec = v[5];
-    return timegm(&t);
+    time_t at = timegm(&t);
+    return at < 0 ? -1 : at;
 }

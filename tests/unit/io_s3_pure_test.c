@@ -57,6 +57,7 @@ static void test_times(void **state)
                                       "2026-13-21T10:20:30Z",
                                       "2026-11-21 10:20:30Z",
                                       "2026-11-21T10:20:30+02:00",
+                                      "1950-01-01T00:00:00Z",
                                       "x"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(firn_s3__iso_time(bad[i]), -1);
