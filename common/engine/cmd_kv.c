@@ -188,6 +188,8 @@ static enum firn_status take_rows(struct firn_eval *x, const struct range_option
         firn_reply_bulk(&r->rows, key);
         if (!o->keys_only)
             firn_reply_bulk(&r->rows, v.value);
+        if (r->rows.failed)
+            return firn_engine__rows_lost(x, &r->rows, "give a smaller LIMIT or BYTES");
         r->count++;
         r->bytes += bytes;
     }

@@ -426,11 +426,8 @@ static enum firn_status start(struct firn_eval *x, const struct change_words *o)
 
 static enum firn_status finish(struct firn_eval *x, const struct firn_changes *w)
 {
-    if (w->rows.failed) {
-        firn_reply_error(x->out, "ERR a page of changes is larger than an output buffer may be; "
-                                 "ask for fewer");
-        return FIRN_INVALID;
-    }
+    if (w->rows.failed)
+        return firn_engine__rows_lost(x, &w->rows, "ask for fewer changes");
     if (!w->done || (w->status != FIRN_OK && w->count > 0)) {
         /* What was taken before it failed, or the time was up, is as good as any page. */
         reply_page(x, &w->next, w->count, &w->rows);

@@ -29,11 +29,9 @@ static void narrow_to_prefix(struct firn_range_bounds *b, struct firn_slice patt
     b->end = firn_slice_of(out, n);
 }
 
-static enum firn_status too_large(struct firn_eval *x)
+static enum firn_status rows_lost(struct firn_eval *x)
 {
-    firn_reply_error(x->out,
-                     "ERR the reply is larger than an output buffer may be; use SCAN or KV.RANGE");
-    return FIRN_INVALID;
+    return firn_engine__rows_lost(x, &x->s->range.rows, "use SCAN or KV.RANGE");
 }
 
 static void rows_begin(struct firn_eval *x)
@@ -160,7 +158,7 @@ enum firn_status firn_engine__cmd_scan(struct firn_eval *x)
     if (st == FIRN_OK)
         st = scan_page(x, &o, &more);
     if (st == FIRN_OK && r->rows.failed)
-        return too_large(x);
+        return rows_lost(x);
     if (st == FIRN_OK && more)
         st = new_cursor(x, firn_buf_slice(&r->last), &id);
     if (st != FIRN_OK)
@@ -216,7 +214,7 @@ enum firn_status firn_engine__cmd_keys(struct firn_eval *x)
         firn_reply_bulk(&r->rows, firn_key_user(v.key));
         r->count++;
         if (r->rows.failed)
-            return too_large(x);
+            return rows_lost(x);
     }
     if (st != FIRN_ABSENT)
         return st;

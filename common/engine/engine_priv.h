@@ -282,6 +282,10 @@ uint64_t firn_engine__now(struct firn_eval *x);
 enum firn_status firn_engine__syntax_error(struct firn_eval *x);
 /* "-ERR unknown subcommand or wrong number of arguments for 'x'. Try CONTAINER HELP."; INVALID. */
 enum firn_status firn_engine__subcommand_error(struct firn_eval *x);
+/* `rows`, gathered for a reply, have failed: LIMIT, for want of memory; INVALID with an error that
+ * ends with the advice appended, where they are larger than a reply may be. */
+enum firn_status firn_engine__rows_lost(struct firn_eval *x, const struct firn_reply *rows,
+                                        const char *advice);
 /* argv[i] as an integer, or INVALID with the error appended. */
 enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *out) FIRN_MUST_USE;
 static inline bool firn_engine__arg_is(const struct firn_eval *x, size_t i, const char *word)

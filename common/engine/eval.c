@@ -31,6 +31,15 @@ enum firn_status firn_engine__arg_i64(struct firn_eval *x, size_t i, int64_t *ou
     return FIRN_INVALID;
 }
 
+enum firn_status firn_engine__rows_lost(struct firn_eval *x, const struct firn_reply *rows,
+                                        const char *advice)
+{
+    if (rows->no_memory)
+        return FIRN_LIMIT;
+    firn_reply_error(x->out, "ERR the reply is larger than an output buffer may be; %s", advice);
+    return FIRN_INVALID;
+}
+
 enum firn_status firn_engine__run(struct firn_eval *x)
 {
     enum firn_status st = FIRN_OK;

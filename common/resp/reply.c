@@ -63,7 +63,7 @@ size_t firn_format_double(char p[32], double v)
 void firn_reply_clear(struct firn_reply *r)
 {
     firn_buf_clear(&r->buf);
-    r->failed = false;
+    r->failed = r->no_memory = false;
 }
 
 /* Room for n more bytes at the address returned, or NULL and `failed`. */
@@ -71,6 +71,8 @@ static inline uint8_t *room(struct firn_reply *r, size_t n)
 {
     if (__builtin_expect(r->buf.cap - r->buf.len < n || r->failed, 0)) {
         if (r->failed || firn_buf_reserve(&r->buf, n) != FIRN_OK) {
+            if (!r->failed)
+                r->no_memory = r->buf.max - r->buf.len >= n;
             r->failed = true;
             return NULL;
         }

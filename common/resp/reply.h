@@ -16,7 +16,8 @@ struct firn_reply {
     struct firn_error_stats *stats; /* where errors are counted by prefix; may be NULL */
     uint64_t errors;                /* error replies appended so far, nested ones too */
     uint8_t resp;                   /* 2 or 3 */
-    bool failed;
+    bool failed;                    /* something could not be appended, nothing is from then on: */
+    bool no_memory;                 /* … for want of memory, not by the buffer's max */
 };
 
 static inline void firn_reply_init(struct firn_reply *r, size_t max, uint8_t resp)

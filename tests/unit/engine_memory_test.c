@@ -141,13 +141,55 @@ static void explain_names_memory(void **state)
     assert_true(n > 1);
 }
 
+/* Rows gathered before a reply begins: all of them come, or an error does; never fewer than were
+ * announced. */
+static void rows_are_whole(void **state)
+{
+    (void)state;
+    static const char *const reads[] = {"KV.RANGE '' ''", "KV.RANGE '' '' REV KEYSONLY", "KEYS *",
+                                        "SCAN 0 COUNT 100"};
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        char whole[4096];
+        for (uint64_t n = 0; n == 0 || made >= n; n++) {
+            const char *const lines[] = {"MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7", reads[i], NULL};
+            fixture_start(&f, true);
+            struct client *c = without_memory(lines, n, 2000); /* 0: there is enough */
+            const char *got = (const char *)c->got.data + strlen("+OK\r\n");
+            if (n == 0)
+                (void)snprintf(whole, sizeof whole, "%s", got);
+            else if (c->open && got[0] != '-' && reads[i][0] != 'S') /* SCAN's ids are random */
+                assert_string_equal(got, whole);
+            else if (c->open && got[0] != '-')
+                assert_int_equal(strlen(got), strlen(whole));
+            else if (c->open)
+                assert_non_null(strstr(got, "out of memory"));
+            fixture_stop(&f);
+        }
+    }
+}
+
+/* A page may be larger than a reply may be, where that is small. */
+static void rows_fit_or_are_refused(void **state)
+{
+    (void)state;
+    static const char *const reads[] = {"KV.RANGE '' ''", "KEYS *", "SCAN 0 COUNT 100"};
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        fixture_start(&f, true);
+        struct client *c = fixture_connect(&f);
+        CALL(c, "MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7", "+OK\r\n");
+        f.settings.client_output_bytes_max = 80;
+        client_send(c, reads[i]);
+        EXPECT_START(c, "-ERR the reply is larger than an output buffer may be; ");
+        fixture_stop(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exec_is_all_or_nothing),
-        cmocka_unit_test(batch_is_all_or_nothing),
-        cmocka_unit_test(queueing_names_memory),
-        cmocka_unit_test(explain_names_memory),
+        cmocka_unit_test(exec_is_all_or_nothing), cmocka_unit_test(batch_is_all_or_nothing),
+        cmocka_unit_test(queueing_names_memory),  cmocka_unit_test(explain_names_memory),
+        cmocka_unit_test(rows_are_whole),         cmocka_unit_test(rows_fit_or_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
