@@ -56,8 +56,18 @@ static size_t fake_write(void *ctx, struct firn_sock *sock, const void *data, si
 {
     (void)ctx;
     size_t n = len < sock->window ? len : sock->window;
-    if (firn_buf_append(&sock->got, data, n) != FIRN_OK)
-        abort();
+    struct firn_buf *got = &sock->got;
+    if (got->cap - got->len < n) { /* not by base/mem: that fails where a test says so */
+        size_t cap = 2 * got->cap + n;
+        uint8_t *p = realloc(got->data, cap);
+        if (!p)
+            abort();
+        got->data = p;
+        got->cap = cap;
+    }
+    if (n)
+        memcpy(got->data + got->len, data, n);
+    got->len += n;
     sock->window -= n;
     sock->writes += n > 0;
     return n;
