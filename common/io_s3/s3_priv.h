@@ -24,7 +24,8 @@ void firn_s3__printable(struct firn_slice s, char *out, size_t cap);
 /* Copy s to out if it fits with its NUL and has no control bytes; else out is "" and the answer
  * false. */
 bool firn_s3__copy(struct firn_slice s, char *out, size_t cap);
-/* Seconds since 1970 of "2026-11-21T10:00:00Z" (also with a fraction); -1: no such time, or before. */
+/* Seconds since 1970 of "2026-11-21T10:00:00Z" (also with a fraction); -1: no such time, or before.
+ */
 int64_t firn_s3__iso_time(const char *s);
 
 /* ---- s3_url.c */

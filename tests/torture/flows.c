@@ -90,9 +90,18 @@ static void commands(struct stage *s)
     (void)stage_call(c, "COMMAND DOCS set get");
     (void)stage_call(c, "CLIENT LIST");
     (void)stage_call(c, "SLOWLOG GET");
-    (void)stage_call(c, "CONFIG SET dedup-ttl 2h");
     stage_delete(c, 4, 2);
     (void)stage_check(c);
+    stage_hang_up(c);
+}
+
+/* CONFIG SET is answered when the manifest has it: it waits while that cannot be written. */
+static void setting(struct stage *s)
+{
+    struct stage_client *c = client_of(s->writer);
+    (void)stage_call(c, "CONFIG SET dedup-ttl 2h");
+    (void)stage_call(c, "CONFIG SET freshness 2s");
+    stage_write(c, 0, 4, 0, 10);
     stage_hang_up(c);
 }
 
@@ -243,5 +252,6 @@ const struct flow flows[] = {
     {"compact", true, with_tables, compact},
     {"cold", true, with_tables, cold},
     {"stop", true, with_reader, stop},
+    {"setting", false, with_writer, setting},
 };
 const size_t flows_count = sizeof flows / sizeof *flows;
