@@ -70,6 +70,7 @@ void firn_writer__settings_changed(struct firn_db *db)
     if (w->append)
         firn_append_tune(w->append, w->settings->wal_interval_ns, w->settings->wal_batch_bytes,
                          (unsigned)w->settings->wal_inflight);
+    firn_writer__idle_retime(w);
     w->obs->log.level = (enum firn_log_level)w->settings->log_level;
 }
 

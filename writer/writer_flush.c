@@ -439,6 +439,12 @@ void firn_writer__idle_touch(struct firn_writer *w)
         firn_timer_start(w->db.env, &w->idle_timer, w->settings->idle_flush_ns);
 }
 
+void firn_writer__idle_retime(struct firn_writer *w)
+{
+    if (firn_timer_running(&w->idle_timer))
+        firn_timer_start(w->db.env, &w->idle_timer, 0); /* it reckons anew */
+}
+
 void firn_writer__flush_init(struct firn_writer *w)
 {
     w->idle_timer.fn = idle_due;

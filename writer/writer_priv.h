@@ -236,6 +236,8 @@ void firn_writer__flush_next(struct firn_writer *w);
 /* Everything written so far is in tables. */
 bool firn_writer__all_flushed(const struct firn_writer *w);
 void firn_writer__idle_touch(struct firn_writer *w);
+/* idle-flush was changed: what waits by the old one waits by the new one. */
+void firn_writer__idle_retime(struct firn_writer *w);
 
 /* --- writer_probe.c */
 void firn_writer__probe_init(struct firn_writer *w);

@@ -187,36 +187,63 @@ def l0_table(db):
     assert reader.stop() == 0
 
 
-def log_slot(db):
-    """A slot above the floor. The writer that wrote it needs it no more than a crash does: it has what it holds in memory
-    and flushes it. verify tells of the hole; a writer that finds it damaged refuses to go on without it."""
-    say("a slot of the log is deleted, and one is damaged")
+def write_slots(db, text):
+    """A value per slot, which stay in the log; the slots' names."""
+    before = set(n for n in db.work.store.list() if n.startswith("wal/"))
+    for i in range(20):
+        db.values[i] = b"%s %d" % (text, i)
+        assert db.conn.do("SET", key(i), db.values[i]) == b"OK"
+    slots = sorted(set(n for n in db.work.store.list() if n.startswith("wal/")) - before)
+    assert len(slots) >= 20, slots
+    return slots
+
+
+def slot_deleted(db):
+    """verify tells of the hole. The writer has what lay in it in memory and flushes it; then nobody misses it."""
+    say("a slot of the log is deleted")
+    work = db.work
+    assert db.conn.do("CONFIG", "SET", "idle-flush", "1h") == b"OK"
+    victim = write_slots(db, b"in the log")[10]
+    work.store.delete(victim)
+    _, out, err = work.ctl("verify")
+    assert victim in out + err and "behind it" in out + err, out + err
+    assert look(db.conn, range(KEYS), db.values, ()) == 0
+    assert db.conn.do("CONFIG", "SET", "idle-flush", "100ms") == b"OK"
+    assert db.conn.do("SET", key(0), db.values[0]) == b"OK"
+    db.flush()
+    verify(work)
+    db.writer.kill()
+    db.writer.start()
+    db.conn = db.writer.connect()
+    assert look(db.conn, range(KEYS), db.values, ()) == 0
+
+
+def slot_damaged(db):
+    """The writer that wrote it goes on; who has to read it does not go past it."""
+    say("a slot of the log is damaged")
     work, store = db.work, db.work.store
     assert db.conn.do("CONFIG", "SET", "idle-flush", "1h") == b"OK"
-    before = set(n for n in store.list() if n.startswith("wal/"))
-    for i in range(20):
-        db.values[i] = b"in the log %d" % i
-        assert db.conn.do("SET", key(i), db.values[i]) == b"OK"
-    slots = sorted(set(n for n in store.list() if n.startswith("wal/")) - before)
-    assert len(slots) >= 20, slots
-    victim = slots[10]
+    victim = write_slots(db, b"damaged")[10]
     good = store.get(victim)
-    store.delete(victim)
-    said = work.ctl("verify")
-    assert victim in said[1] + said[2] and "behind it" in said[1] + said[2], said
-    assert look(db.conn, range(KEYS), db.values, ()) == 0
     store.put(victim, flip(good, len(good) - 1))
     verify(work, "error: " + victim)
+    assert look(db.conn, range(KEYS), db.values, ()) == 0
+    reader, r = cold_reader(work, "cold-log")
+    got = r.ask("GET", key(19))
+    assert isinstance(got, Error) and str(got).startswith("KVSTALE"), "a read past a damaged slot: %r" % got
+    assert reader.said("tailing failed", victim), reader.tail()
     db.writer.kill()
     again = work.node("writer", "again", ARGS).start(ready=False)
-    assert again.process.wait(60) == 1, "exit status %d" % again.process.returncode
+    assert again.process.wait(PATIENCE) == 1, "exit status %d" % again.process.returncode
     assert again.said("firn-writer: ", victim), again.tail()
     store.put(victim, good)
     again.start()
     c = again.connect()
-    assert look(c, range(KEYS), db.values, ()) == 0
-    c.close()
-    assert again.stop() == 0
+    for conn in (c, r):
+        wait_for("all is served", lambda conn=conn: not isinstance(conn.ask("GET", key(19)), Error), PATIENCE)
+        assert look(conn, range(KEYS), db.values, ()) == 0
+        conn.close()
+    assert again.stop() == 0 and reader.stop() == 0
     verify(work)
 
 
@@ -228,7 +255,8 @@ def main():
         l1_table(db, "deleted", lambda name, good: work.store.delete(name))
         l1_table(db, "flipped", lambda name, good: work.store.put(name, flip(good, 5000)))
         l0_table(db)
-        log_slot(db)
+        slot_deleted(db)
+        slot_damaged(db)
     print("ok")
 
 
