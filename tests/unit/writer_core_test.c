@@ -288,6 +288,37 @@ static void a_fresh_read_waits_for_the_slots_in_flight(void **state)
     fake_sock_free(other);
 }
 
+/* A feed of changes ends where durability is known to, though the next slot lies there already. */
+static void changes_end_at_the_last_durable_slot(void **state)
+{
+    (void)state;
+    struct node *n = start_serving(0);
+    char ask[256], token[128];
+    say(n, "KV.FRESHNESS 60000\r\nSET k old\r\n");
+    EXPECT(n, "+OK\r\n+OK\r\n");
+    say(n, "KV.TOKEN\r\n");
+    fake_turn(&n->net);
+    const char *line = strchr(fake_got(n->client), '\n'); /* of a bulk string */
+    assert_non_null(line);
+    (void)snprintf(token, sizeof token, "%.*s", (int)strcspn(line + 1, "\r"), line + 1);
+    int len = snprintf(ask, sizeof ask, "KV.CHANGES FROM %s\r\n", token);
+    say(n, "SET k mid\r\n");
+    EXPECT(n, "+OK\r\n");
+    struct firn_sock *other = fake_connect(&n->net);
+    slot_delay_ns = 800 * FIRN_MS;
+    fake_deliver(other, "SET k new\r\n", 11);
+    firn_fake_run_for(world, 600 * FIRN_MS); /* it has landed, and its reply is under way */
+    fake_deliver(n->client, ask, (size_t)len);
+    firn_fake_run_for(world, 50 * FIRN_MS);
+    const char *got = fake_got(n->client);
+    assert_true(got[0] == '*');
+    assert_non_null(strstr(got, "mid"));
+    assert_null(strstr(got, "new"));
+    other->user.closed(other->user.arg);
+    fake_turn(&n->net);
+    fake_sock_free(other);
+}
+
 /* A commit is a probe as of the first sending of its slot, not of its reply. */
 static void a_commit_is_fresh_as_of_its_sending(void **state)
 {
@@ -503,6 +534,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_fresh_read_waits_for_the_slots_in_flight),
+        TEST(changes_end_at_the_last_durable_slot),
         TEST(a_commit_is_fresh_as_of_its_sending),
         TEST(slots_in_flight_are_not_flushed),
         TEST(the_floor_follows_the_tables),
