@@ -24,6 +24,7 @@ STAGES = ("directed", "log", "cluster")
 LOG_TEST = "sim_log_interleave_test"
 LOG_ROOMS = {"store", "manifest", "log"}  # what it is made of
 CLUSTER = "sim_cluster"
+CLUSTER_CHUNK = 20    # seeds of one process
 SUITE_SECONDS = 300   # a test that hangs has noticed, too
 MEMORY_BYTES = 4 << 30
 PRODUCT = ("common", "writer", "reader", "compactor")
@@ -223,21 +224,28 @@ def try_programs(tree, programs):
     return Outcome(False, seconds=time.monotonic() - start)
 
 
-def try_cluster(tree, seeds, first=1):
+def try_cluster(tree, seeds, jobs):
+    """Seed after seed, some at a time; of those that fail the first is told."""
     start = time.monotonic()
-    for seed in range(first, first + seeds):
-        status, out = run([str(tree.bin / CLUSTER)], tree.root, dict(os.environ, FIRN_SEED=str(seed)))
+    for first in range(1, seeds + 1, CLUSTER_CHUNK):
+        n = min(CLUSTER_CHUNK, seeds + 1 - first)
+        status, out = run([str(tree.bin / CLUSTER), "--first", str(first), "--seeds", str(n), "--jobs", str(jobs),
+                           "--traces", str(tree.root)], tree.root)
+        failed = sorted((int(seed), why) for seed, why in re.findall(r"^FAILED: .*--seed (\d+).*? # (.*?); trace:", out, re.M))
+        seconds = time.monotonic() - start
+        if failed:
+            return Outcome(True, f"seed {failed[0][0]}", re.sub(r"\s+", " ", failed[0][1])[:160], seconds)
         if status != 0:
-            return Outcome(True, f"seed {seed}", reason(status, out), time.monotonic() - start)
+            return Outcome(True, f"seeds {first} to {first + n - 1}", reason(status, out), seconds)
     return Outcome(False, f"{seeds} seeds", seconds=time.monotonic() - start)
 
 
-def try_stage(tree, m, stage, seeds):
+def try_stage(tree, m, stage, args):
     if stage == "directed":
         return try_programs(tree, tree.directed(m))
     if stage == "log":
         return try_programs(tree, [LOG_TEST])
-    return try_cluster(tree, seeds)
+    return try_cluster(tree, args.seeds, args.jobs)
 
 
 def needed(tree, m, stages):
@@ -252,7 +260,7 @@ def try_mutation(tree, m, args):
     try:
         tree.build(needed(tree, m, stages))
         for stage in stages:
-            outcomes[stage] = try_stage(tree, m, stage, args.seeds)
+            outcomes[stage] = try_stage(tree, m, stage, args)
             if outcomes[stage].killed and not args.all_stages:
                 break
     finally:
@@ -266,7 +274,7 @@ def check_unmutated(tree, chosen, args):
     tree.build(programs)
     done = try_programs(tree, sorted(programs - {CLUSTER}))
     if not done.killed and CLUSTER in programs:
-        done = try_cluster(tree, max(1, args.seeds // 10))
+        done = try_cluster(tree, max(CLUSTER_CHUNK, args.seeds // 10), args.jobs)
     if done.killed:
         sys.exit(f"the tree fails without any mutation: {done.by}: {done.why}")
     print(f"unmutated: {len(programs)} programs pass, {done.seconds:.0f} s", flush=True)
@@ -293,8 +301,8 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the mutations and what they break")
     parser.add_argument("--stage", metavar="LIST", default=",".join(STAGES), help="only these stages, with commas between")
     parser.add_argument("--all-stages", action="store_true", help="do not stop at the stage that kills")
-    parser.add_argument("--seeds", type=int, default=40, help="seeds of sim_cluster at most (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="of the build")
+    parser.add_argument("--seeds", type=int, default=100, help="seeds of sim_cluster at most (default %(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="of the build and of sim_cluster")
     parser.add_argument("--work", type=Path, default=ROOT / "build/mutations", help="where to copy and build")
     parser.add_argument("--report", metavar="FILE", help="write the results there as JSON")
     args = parser.parse_args()
