@@ -58,6 +58,17 @@ static void outcomes(void **state)
     assert_true(hist_wire(&h, op, "DEL a\r\n", 7));
     assert_int_equal(h.op[op].outcome, HIST_UNKNOWN);
     assert_true(h.op[op].replied_ns == HIST_NEVER);
+    /* sent again: refused before, not known now; and a refusal then says nothing of the first */
+    static const char once[] = "KV.BATCH ID r 1 2 INCR i\r\n", busy[] = "-KVBUSY\r\n";
+    op = hist_begin(&h, &who, 40);
+    assert_true(hist_wire(&h, op, once, strlen(once)));
+    (void)hist_answer(&h, op, busy, strlen(busy), 50);
+    assert_int_equal(h.op[op].outcome, HIST_REFUSED);
+    hist_again(&h, op);
+    assert_int_equal(h.op[op].outcome, HIST_UNKNOWN);
+    hist_again(&h, op);
+    (void)hist_answer(&h, op, busy, strlen(busy), 60);
+    assert_int_equal(h.op[op].outcome, HIST_UNKNOWN);
     op = hist_begin(&h, &who, 40);
     assert_false(hist_wire(&h, op, "SCAN 0\r\n", 8));
     assert_int_equal(h.op[op].form, HIST_OTHER);

@@ -360,6 +360,13 @@ static void times_to_live(void **state)
          {set, "2 2 2 0 150000000 150000001 : GET a => $1"},
          "never was"},
         {{"10 1000000 a=1@1000900"}, {set}, "nobody wrote this"},
+        {{"10 1000000 a=1@1000050"}, {set}, "nobody wrote this"},
+        {{"10 1000000 a=1@1000100", "20 1000000 a=2"},
+         {set, "2 1 1 0 11 30 : SET a 2 KEEPTTL => +"},
+         "nobody wrote this"},
+        {{"10 1000000 a=1@1000100", "20 1000000 b=1@1000101"},
+         {set, "2 1 1 0 11 30 : COPY a b => :1"},
+         "nobody wrote this"},
         /* no resurrection: a log time has passed it */
         {{"10 1000000 a=1@1000100", "20 1000101 b=1"},
          {set, "2 1 1 0 5 30 : SET b 1 => +", "3 2 2 0 105000000 105000001 : GET a => $1"},
