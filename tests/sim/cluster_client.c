@@ -74,7 +74,7 @@ static void forget(struct client *c)
     c->head = c->tail = 0;
     c->in.len = c->out.len = 0;
     c->snapshot = 0;
-    c->tracks = false;
+    c->tracks = c->resp3 = false;
     memset(c->cache, 0, sizeof c->cache);
     c->watched_known = c->watch_failed = false;
 }

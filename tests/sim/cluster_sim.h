@@ -110,6 +110,7 @@ struct client {
     char changes[96];                     /* where its next KV.CHANGES begins, "": nowhere */
     uint32_t watched;                     /* SIM_WATCHED: its value's id */
     bool watched_known, watch_failed;
+    bool resp3;  /* it only reads */
     bool tracks; /* CLIENT TRACKING: it only reads, and remembers */
     struct sim_cached {
         bool known;

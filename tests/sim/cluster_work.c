@@ -299,13 +299,13 @@ static void (*const job[WRITES + READS])(struct client *c) = {
 static void burst(struct client *c)
 {
     struct sim *x = c->x;
-    bool writer = c->node->role == ROLE_WRITER && !x->calm;
+    bool writer = c->node->role == ROLE_WRITER && !x->calm && !c->resp3;
     unsigned n = rnd(c, 3) ? 1 + rnd(c, 3) : 1 + rnd(c, 12);
     bool writes = writer && rnd(c, 4);
     unsigned from = writes ? 0 : WRITES, all = writes ? WRITES : READS;
     for (; c->tracks && n && c->tail - c->head < QUEUE_MAX; n--)
         do_tracked(c);
-    if (writer && !c->tracks && rnd(c, 12) == 0)
+    if (writer && rnd(c, 12) == 0)
         do_once(c);
     for (unsigned one = from + rnd(c, all); n && c->tail - c->head + JOB_OPS_MAX <= QUEUE_MAX;
          n--) {
@@ -334,11 +334,11 @@ static void connect(struct client *c)
              (unsigned long long)(c->who.freshness_ns / FIRN_MS));
     sim_tell(c, SIM_NOTHING, 0, "KV.ACK %s", c->who.applied ? "APPLIED" : "DURABLE");
     if (rnd(c, 6) == 0) {
-        c->tracks = true;
+        c->tracks = c->resp3 = true;
         sim_tell(c, SIM_NOTHING, 0, "HELLO 3");
         sim_tell(c, SIM_TRACKING, 0, "CLIENT TRACKING ON");
     }
-    if (n->role == ROLE_WRITER && !c->tracks && c->once.op != SIM_NO_OP && !c->who.applied) {
+    if (n->role == ROLE_WRITER && !c->resp3 && c->once.op != SIM_NO_OP && !c->who.applied) {
         if (sim_now_ns(x) < c->once.give_up_ns)
             sim_ask_again(c, SIM_ONCE, c->once.op, c->once.text);
         else
