@@ -81,12 +81,14 @@ static bool name_wanted(const struct walk *w, const char *name)
            (!w->after || strcmp(name, w->after) > 0);
 }
 
-static bool is_dir(int fd, const struct dirent *d)
+/* *failed is left alone, or the errno of why it cannot be told. */
+static bool is_dir(int fd, const struct dirent *d, int *failed)
 {
     if (d->d_type != DT_UNKNOWN)
         return d->d_type == DT_DIR;
     struct stat st;
-    return fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    *failed = fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+    return *failed == 0 && S_ISDIR(st.st_mode);
 }
 
 static enum firn_status visit(struct walk *w, int fd, const char *dir, const struct dirent *d)
@@ -94,16 +96,19 @@ static enum firn_status visit(struct walk *w, int fd, const char *dir, const str
     char path[FILE_PATH_MAX + 260];
     if (d->d_name[0] == '.')
         return FIRN_OK;
-    bool folder = is_dir(fd, d);
+    int failed = 0;
+    bool folder = is_dir(fd, d, &failed);
+    if (failed && failed != ENOENT)
+        return firn_file__fail(w->req, false, "list", failed);
     int n = snprintf(path, sizeof path, "%s%s%s", dir, d->d_name, folder ? "/" : "");
     if (n < 0 || (size_t)n > FIRN_OS_KEY_MAX)
         return FIRN_OK; /* not one of ours */
     if (folder && dir_wanted(w, path))
-        return push(&w->dir, &w->dirs, &w->dir_cap, path);
+        return push(&w->dir, &w->dirs, &w->dir_cap, path) == FIRN_OK ? FIRN_OK : no_memory(w);
     if (folder || !name_wanted(w, path) || !firn_file__key_ok(path))
         return FIRN_OK;
     if (push(&w->name, &w->names, &w->name_cap, path) != FIRN_OK)
-        return FIRN_LIMIT;
+        return no_memory(w);
     if (w->names >= NAMES_MAX)
         cut(w);
     return FIRN_OK;
@@ -130,8 +135,6 @@ static enum firn_status read_dir(struct walk *w, const char *dir)
         if (!entry)
             break;
         s = visit(w, fd, dir, entry);
-        if (s != FIRN_OK)
-            (void)no_memory(w);
     }
     if (s == FIRN_OK && errno != 0)
         s = firn_file__fail(w->req, false, "list", errno);
@@ -160,7 +163,14 @@ static void fill_page(struct walk *w)
     }
     for (size_t i = 0; i < n; i++) {
         struct stat st;
-        if (fstatat(w->f->root, w->name[i], &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        if (fstatat(w->f->root, w->name[i], &st, AT_SYMLINK_NOFOLLOW) != 0) {
+            if (errno == ENOENT || errno == ENOTDIR)
+                continue;
+            /* A page that leaves out what is there is worse than none. */
+            (void)firn_file__fail(w->req, false, "list", errno);
+            return;
+        }
+        if (!S_ISREG(st.st_mode))
             continue;
         page->entry[page->count].key = w->name[i];
         page->entry[page->count++].size = (uint64_t)st.st_size;
