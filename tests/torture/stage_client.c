@@ -50,6 +50,7 @@ static void check_error(const struct stage_client *c, const char *sent)
                                           "-EXECABORT",
                                           "-ERR out of memory",
                                           "-ERR Protocol error: out of memory",
+                                          "-ERR no memory",
                                           "-ERR CONFIG SET failed"};
     if (c->reply[0] != '-')
         return;
