@@ -44,14 +44,16 @@ static bool answered(void *arg)
 
 static void check_error(const struct stage_client *c, const char *sent)
 {
-    static const char *const allowed[] = {"-KV",
-                                          "-READONLY",
-                                          "-LOADING",
-                                          "-EXECABORT",
-                                          "-ERR out of memory",
-                                          "-ERR Protocol error: out of memory",
-                                          "-ERR no memory",
-                                          "-ERR CONFIG SET failed"};
+    static const char *const allowed[] = {
+        "-KV",
+        "-READONLY",
+        "-LOADING",
+        "-EXECABORT",
+        "-ERR out of memory",
+        "-ERR Protocol error: out of memory",
+        "-ERR no memory",
+        "-ERR no such key", /* the command that makes it was refused */
+        "-ERR CONFIG SET failed"};
     if (c->reply[0] != '-')
         return;
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
