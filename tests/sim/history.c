@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+#include <stdlib.h>
+
 #define CAP_MIN 64
 
 void *hist_room(void *array, size_t *cap, size_t n, size_t size)
@@ -14,6 +16,16 @@ void *hist_room(void *array, size_t *cap, size_t n, size_t size)
     void *more = firn_realloc(array, *cap * size);
     FIRN_ASSERT(more);
     return more;
+}
+
+int64_t hist_number(struct firn_slice s)
+{
+    char text[32];
+    size_t len = s.len < sizeof text - 1 ? s.len : sizeof text - 1;
+    if (len)
+        memcpy(text, s.data, len);
+    text[len] = 0;
+    return strtoll(text, NULL, 10);
 }
 
 /* ---- interned bytes */

@@ -185,6 +185,9 @@ size_t hist_reply_len(const char *bytes, size_t len);
 /* Does it name a write, whether or not it came to one? */
 bool hist_writes(const struct hist *h, const struct hist_op *op);
 
+/* The number that a text begins with; 0: none. */
+int64_t hist_number(struct firn_slice text);
+
 /* Room for one more of `size` bytes in an array of *cap of them that holds n. */
 void *hist_room(void *array, size_t *cap, size_t n, size_t size);
 

@@ -18,16 +18,6 @@ static bool is(struct firn_slice w, const char *text)
     return firn_slice_ieq(w, text);
 }
 
-static int64_t number_of(struct firn_slice w)
-{
-    char text[32];
-    size_t len = w.len < sizeof text - 1 ? w.len : sizeof text - 1;
-    if (len)
-        memcpy(text, w.data, len);
-    text[len] = 0;
-    return strtoll(text, NULL, 10);
-}
-
 /* ---- actions */
 
 static void add_arg(struct hist *h, uint32_t id)
@@ -106,7 +96,7 @@ static bool ttl_word(struct hist_action *a, struct words w, size_t *i)
     }
     if ((!seconds && !past && !is(w.at[*i], "px")) || ++*i >= w.n)
         return false;
-    a->n = number_of(w.at[*i]) * (seconds ? 1000 : 1);
+    a->n = hist_number(w.at[*i]) * (seconds ? 1000 : 1);
     a->ttl = past ? HIST_TTL_PAST : HIST_TTL_IN;
     return !past || a->n == 1; /* other times of day are not ours to judge */
 }
@@ -138,7 +128,7 @@ static bool set_for(struct hist *h, struct words w, int64_t unit)
         return false;
     struct hist_action *a = add_action(h, HIST_SET);
     a->ttl = HIST_TTL_IN;
-    a->n = number_of(w.at[1]) * unit;
+    a->n = hist_number(w.at[1]) * unit;
     add_key(h, w.at[0]);
     add_value(h, w.at[2]);
     return true;
@@ -154,7 +144,7 @@ static bool set_all(struct hist *h, struct words w, enum hist_verb verb,
 /* MSETEX n key value … options */
 static bool set_all_for(struct hist *h, struct words w)
 {
-    size_t n = w.n ? (size_t)number_of(w.at[0]) : 0;
+    size_t n = w.n ? (size_t)hist_number(w.at[0]) : 0;
     struct hist_action *a = add_action(h, HIST_SETNX);
     return n && n <= (w.n - 1) / 2 && options(h, a, w, 1 + 2 * n) &&
            add_pairs(h, (struct words){w.at + 1, 2 * n});
@@ -182,7 +172,7 @@ static bool incr(struct hist *h, struct words w, int64_t sign, bool given)
     struct hist_action *a = add_action(h, HIST_INCR);
     if (w.n != (given ? 2 : 1))
         return false;
-    a->n = sign * (given ? number_of(w.at[1]) : 1);
+    a->n = sign * (given ? hist_number(w.at[1]) : 1);
     add_key(h, w.at[0]);
     return true;
 }
@@ -192,7 +182,7 @@ static bool expire(struct hist *h, struct words w, int64_t unit)
     struct hist_action *a = add_action(h, HIST_EXPIRE);
     if (w.n != 2)
         return false;
-    a->n = number_of(w.at[1]) * unit;
+    a->n = hist_number(w.at[1]) * unit;
     a->ttl = a->n > 0 ? HIST_TTL_IN : HIST_TTL_PAST;
     add_key(h, w.at[0]);
     return true;
@@ -234,7 +224,7 @@ static bool state_words(struct hist_op *op, struct hist_action *a, struct words 
         else if ((is(w.at[i], "limit") || is(w.at[i], "bytes")) && more)
             i++;
         else if (is(w.at[i], "at") && more)
-            op->snapshot = (uint64_t)number_of(w.at[++i]);
+            op->snapshot = (uint64_t)hist_number(w.at[++i]);
         else if (is(w.at[i], "atleast") && more)
             take_token(op, w.at[++i]);
         else
@@ -312,10 +302,10 @@ static bool simple_command(struct hist *h, struct hist_op *op, struct firn_slice
 /* n argc arg… argc arg… …; *used words. Returns how many commands, -1: malformed or not known. */
 static int64_t operations(struct hist *h, struct hist_op *op, struct words w, size_t *used)
 {
-    int64_t n = w.n ? number_of(w.at[0]) : -1;
+    int64_t n = w.n ? hist_number(w.at[0]) : -1;
     size_t i = 1;
     for (int64_t k = 0; k < n; k++) {
-        size_t words = i < w.n ? (size_t)number_of(w.at[i]) : 0;
+        size_t words = i < w.n ? (size_t)hist_number(w.at[i]) : 0;
         if (!words || words > w.n - i - 1 ||
             !simple_command(h, op, w.at[i + 1], (struct words){w.at + i + 2, words - 1}))
             return -1;
@@ -339,7 +329,7 @@ static bool compare(struct hist *h, const struct firn_slice word[4])
         a->condition = equal ? HIST_IF_EQUAL : HIST_IF_UNEQUAL;
         a->expected = hist_intern(&h->values, word[3]);
     } else if (is(word[0], "exists")) {
-        bool there = (number_of(word[3]) == 1) == equal;
+        bool there = (hist_number(word[3]) == 1) == equal;
         a->condition = there ? HIST_IF_PRESENT : HIST_IF_ABSENT;
     } else {
         return false;
@@ -359,7 +349,7 @@ static bool batch(struct hist *h, struct hist_op *op, struct words w)
 
 static bool txn(struct hist *h, struct hist_op *op, struct words w)
 {
-    size_t used = 0, n = w.n ? (size_t)number_of(w.at[0]) : 0;
+    size_t used = 0, n = w.n ? (size_t)hist_number(w.at[0]) : 0;
     op->form = HIST_TXN;
     if (w.n < 2 || n > (w.n - 2) / 4 || !is(w.at[1 + 4 * n], "then"))
         return false;

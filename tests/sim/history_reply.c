@@ -4,8 +4,6 @@
 #include "base/assert.h"
 #include "format/token.h"
 
-#include <stdlib.h>
-
 /* ---- RESP */
 
 struct cursor {
@@ -22,15 +20,6 @@ static struct firn_slice take_line(struct cursor *c)
     struct firn_slice line = firn_slice_of(c->at + 1, (size_t)(nl - c->at) - 2);
     c->at = nl + 1;
     return line;
-}
-
-static int64_t number_of(struct firn_slice s)
-{
-    char text[32];
-    size_t len = s.len < sizeof text - 1 ? s.len : sizeof text - 1;
-    memcpy(text, s.data, len);
-    text[len] = 0;
-    return strtoll(text, NULL, 10);
 }
 
 struct word {
@@ -62,7 +51,7 @@ static bool take_value(struct cursor *c, struct word *w, uint64_t *more)
         w->kind = HIST_INT;
         return true;
     case '$':
-        n = number_of(line);
+        n = hist_number(line);
         if (n < 0)
             return true;
         if (c->end - c->at < n + 2)
@@ -74,7 +63,7 @@ static bool take_value(struct cursor *c, struct word *w, uint64_t *more)
     case '~':
     case '>':
     case '%':
-        n = number_of(line) * (type == '%' ? 2 : 1);
+        n = hist_number(line) * (type == '%' ? 2 : 1);
         *more = n < 0 ? 0 : (uint64_t)n;
         w->no_array = n < 0;
         w->kind = n < 0 ? HIST_NIL : HEAD;
@@ -107,7 +96,7 @@ static struct hist_item item_of(struct hist *h, const struct word *w)
 {
     struct hist_item item = {.kind = w->kind};
     if (w->kind == HIST_INT)
-        item.n = number_of(w->text);
+        item.n = hist_number(w->text);
     else if (w->kind == HIST_NIL)
         item.n = w->no_array;
     else if (w->kind == HIST_BULK || w->kind == HIST_ERROR)
@@ -177,7 +166,7 @@ static void judge(struct hist *h, uint32_t at, uint64_t now_ns)
         if (op->items > 1)
             take_token(h, op, item + 1);
         if (item->kind == HIST_BULK)
-            op->snapshot = (uint64_t)number_of(hist_name_of(&h->values, item->value));
+            op->snapshot = (uint64_t)hist_number(hist_name_of(&h->values, item->value));
         break;
     case HIST_TOKEN:
         take_token(h, op, item);
