@@ -1,9 +1,11 @@
 #include "manifest/intents.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "base/sometimes.h"
 #include "format/version.h"
 #include "manifest/edit_priv.h"
+#include "manifest/manifest_priv.h"
 
 /* Each struct begins with its intent. */
 #define OF(type, it) ((type *)(void *)(it))
@@ -223,64 +225,104 @@ void firn_manifest_collect(struct firn_manifest_node *n, struct firn_collect_int
     submit(n, &it->base, collect_apply, collect_applied, FIRN_ROLE_COMPACTOR);
 }
 
-/* ---- people */
+/* ---- people: others may undo what they did, or do the opposite. So whether a wish was applied is
+ * told by its id among the newest ones, once it was proposed: by its effect alone it would be
+ * applied again over a later one. */
+
+static enum firn_status wish_proposed(struct firn_wish *w, Firn__Manifest *m)
+{
+    size_t n = m->n_recent_wishes < FIRN_WISHES_MAX - 1 ? m->n_recent_wishes : FIRN_WISHES_MAX - 1;
+    uint64_t *recent = firn_realloc(m->recent_wishes, (n + 1) * sizeof *recent);
+    if (!recent)
+        return FIRN_LIMIT;
+    memmove(recent + 1, recent, n * sizeof *recent);
+    recent[0] = w->id;
+    m->recent_wishes = recent;
+    m->n_recent_wishes = n + 1;
+    w->proposed = true;
+    return FIRN_OK;
+}
+
+/* `is_so`: what it wishes for is so already. Then it need not be proposed. */
+static bool wish_applied(const struct firn_wish *w, const Firn__Manifest *m, bool is_so)
+{
+    if (!w->proposed)
+        return is_so;
+    for (size_t i = 0; i < m->n_recent_wishes; i++)
+        if (m->recent_wishes[i] == w->id)
+            return true;
+    return false;
+}
+
+static void wish_begin(struct firn_manifest_node *n, struct firn_wish *w)
+{
+    *w = (struct firn_wish){.id = firn_random_u64(n->env)};
+}
 
 static enum firn_status checkpoint_apply(struct firn_intent *it, Firn__Manifest *m,
                                          struct firn_err *err)
 {
-    const struct firn_checkpoint_intent *c = OF(struct firn_checkpoint_intent, it);
-    if (!c->drop)
-        return firn_edit_checkpoint_add(m, it->current, &c->add, err);
-    firn_edit_checkpoint_drop(m, c->add.id);
-    return FIRN_OK;
+    struct firn_checkpoint_intent *c = OF(struct firn_checkpoint_intent, it);
+    enum firn_status st = FIRN_OK;
+    if (c->drop)
+        firn_edit_checkpoint_drop(m, c->add.id);
+    else
+        st = firn_edit_checkpoint_add(m, it->current, &c->add, err);
+    return st == FIRN_OK ? wish_proposed(&c->wish, m) : st;
 }
 
 static bool checkpoint_applied(const struct firn_intent *it, const Firn__Manifest *m)
 {
     const struct firn_checkpoint_intent *c = OF_CONST(struct firn_checkpoint_intent, it);
-    return (firn_manifest_checkpoint(m, c->add.id) == NULL) == c->drop;
+    return wish_applied(&c->wish, m, (firn_manifest_checkpoint(m, c->add.id) == NULL) == c->drop);
 }
 
 void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,
                                      struct firn_checkpoint_intent *it)
 {
+    wish_begin(n, &it->wish);
     submit(n, &it->base, checkpoint_apply, checkpoint_applied, FIRN_ROLE_NONE);
 }
 
 static enum firn_status setting_apply(struct firn_intent *it, Firn__Manifest *m,
                                       struct firn_err *err)
 {
-    const struct firn_setting_intent *s = OF(struct firn_setting_intent, it);
-    return firn_edit_setting(m, s->name, s->value, err);
+    struct firn_setting_intent *s = OF(struct firn_setting_intent, it);
+    enum firn_status st = firn_edit_setting(m, s->name, s->value, err);
+    return st == FIRN_OK ? wish_proposed(&s->wish, m) : st;
 }
 
 static bool setting_applied(const struct firn_intent *it, const Firn__Manifest *m)
 {
     const struct firn_setting_intent *s = OF_CONST(struct firn_setting_intent, it);
-    return firn_manifest_setting_is(m, s->name, s->value);
+    return wish_applied(&s->wish, m, firn_manifest_setting_is(m, s->name, s->value));
 }
 
 void firn_manifest_setting(struct firn_manifest_node *n, struct firn_setting_intent *it)
 {
+    wish_begin(n, &it->wish);
     submit(n, &it->base, setting_apply, setting_applied, FIRN_ROLE_NONE);
 }
 
 static enum firn_status promote_apply(struct firn_intent *it, Firn__Manifest *m,
                                       struct firn_err *err)
 {
-    const char *node = OF(struct firn_promote_intent, it)->node_id;
-    if (node[0] && !firn_name_id_valid(firn_slice_str(node)))
-        return firn_fail(err, FIRN_INVALID, "\"%.80s\" cannot be a node id", node);
-    return firn_pb_set_string(&m->promote_node, node);
+    struct firn_promote_intent *p = OF(struct firn_promote_intent, it);
+    if (p->node_id[0] && !firn_name_id_valid(firn_slice_str(p->node_id)))
+        return firn_fail(err, FIRN_INVALID, "\"%.80s\" cannot be a node id", p->node_id);
+    enum firn_status st = firn_pb_set_string(&m->promote_node, p->node_id);
+    return st == FIRN_OK ? wish_proposed(&p->wish, m) : st;
 }
 
 static bool promote_applied(const struct firn_intent *it, const Firn__Manifest *m)
 {
-    return strcmp(m->promote_node, OF_CONST(struct firn_promote_intent, it)->node_id) == 0;
+    const struct firn_promote_intent *p = OF_CONST(struct firn_promote_intent, it);
+    return wish_applied(&p->wish, m, strcmp(m->promote_node, p->node_id) == 0);
 }
 
 void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it)
 {
+    wish_begin(n, &it->wish);
     submit(n, &it->base, promote_apply, promote_applied, FIRN_ROLE_NONE);
 }
 

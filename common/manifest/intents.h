@@ -77,25 +77,37 @@ struct firn_collect_intent {
 };
 void firn_manifest_collect(struct firn_manifest_node *n, struct firn_collect_intent *it);
 
-/* Add or drop a checkpoint; needs no role. Applied iff its id is there, or gone. */
+/* What people ask for needs no role, and others may ask for the opposite at any time: it is applied
+ * iff its id is among the manifest's `recent_wishes`, or, before it was first proposed, if what it
+ * asks for is so. That holds unless FIRN_WISHES_MAX others are committed while it is uncertain. */
+#define FIRN_WISHES_MAX 16
+struct firn_wish { /* private */
+    uint64_t id;
+    bool proposed;
+};
+
+/* Add or drop a checkpoint. */
 struct firn_checkpoint_intent {
     struct firn_intent base;
+    struct firn_wish wish;
     struct firn_checkpoint_add add; /* drop: its id alone */
     bool drop;
 };
 void firn_manifest_checkpoint_commit(struct firn_manifest_node *n,
                                      struct firn_checkpoint_intent *it);
 
-/* Change a (C) setting; needs no role. Applied iff it has the value. */
+/* Change a (C) setting. */
 struct firn_setting_intent {
     struct firn_intent base;
+    struct firn_wish wish;
     const char *name, *value;
 };
 void firn_manifest_setting(struct firn_manifest_node *n, struct firn_setting_intent *it);
 
-/* firnctl promote: wish that `node_id` takes over ("" = no wish); needs no role. */
+/* firnctl promote: wish that `node_id` takes over ("" = no wish). */
 struct firn_promote_intent {
     struct firn_intent base;
+    struct firn_wish wish;
     const char *node_id;
 };
 void firn_manifest_promote(struct firn_manifest_node *n, struct firn_promote_intent *it);

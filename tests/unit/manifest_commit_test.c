@@ -185,6 +185,52 @@ static void an_uncertain_commit_lands_late(void **state)
     firn_fake_world_free(world);
 }
 
+static void setting(struct firn_setting_intent *s, struct proc *p, const char *value, bool *done)
+{
+    *done = false;
+    *s = (struct firn_setting_intent){
+        .base = {.done = intent_done, .arg = done}, .name = "history", .value = value};
+    firn_manifest_setting(p->node, s);
+}
+
+/* The reply to a setting is lost, and before its process looks another one has set it anew: the
+ * first is not set over the second (a wish that was granted and taken back is not wished again). */
+static void a_lost_reply_and_a_later_wish(void **state)
+{
+    (void)state;
+    struct proc p, q;
+    struct firn_setting_intent first, second;
+    bool done[2], promoted = false;
+    open_writer(&p, 31);
+    proc_open(&q);
+    assert_int_equal(read_now(&q, NULL), FIRN_OK);
+    next_swaps(FIRN_FAKE_LOSE_REPLY, FIRN_FAKE_CLEAN);
+    setting(&first, &p, "1", &done[0]);
+    struct firn_promote_intent wish = {.base = {.done = intent_done, .arg = &promoted},
+                                       .node_id = "n"};
+    firn_manifest_promote(p.node, &wish);
+    while (version_now() < 3)
+        assert_true(firn_fake_step(world));
+    firn_fake_node_freeze(p.fake);
+    setting(&second, &q, "2", &done[1]);
+    run(&done[1]);
+    assert_int_equal(second.base.status, FIRN_OK);
+    assert_int_equal(claim(&q, FIRN_ROLE_WRITER), FIRN_OK); /* it is node "n" */
+    firn_fake_node_thaw(p.fake);
+    run(&done[0]);
+    run(&promoted);
+    assert_int_equal(first.base.status, FIRN_OK);
+    assert_int_equal(wish.base.status, FIRN_OK);
+    Firn__Manifest *m = peek();
+    assert_int_equal(m->settings->history_ms, 2);
+    assert_string_equal(m->promote_node, "");
+    assert_int_equal(m->version, 5);
+    firn_pb_manifest_free(m);
+    proc_close(&p);
+    proc_close(&q);
+    firn_fake_world_free(world);
+}
+
 static void stopping_leaves_it_uncertain(void **state)
 {
     (void)state;
@@ -420,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_412_by_our_own_first_attempt),
         cmocka_unit_test(a_lost_reply_and_the_table_is_gone),
         cmocka_unit_test(an_uncertain_commit_lands_late),
+        cmocka_unit_test(a_lost_reply_and_a_later_wish),
         cmocka_unit_test(stopping_leaves_it_uncertain),
         cmocka_unit_test(the_fenced_stop),
         cmocka_unit_test(a_claim_between_read_and_swap),
