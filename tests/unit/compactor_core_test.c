@@ -563,6 +563,44 @@ static void test_pin(void **state)
     firn_fake_world_free(world);
 }
 
+/* A feature that it lacks for committing appears in the manifest: it deletes nothing more and ends.
+ */
+static void test_feature(void **state)
+{
+    (void)state;
+    struct comp c;
+    struct firn_slice body;
+    struct firn_buf out;
+    Firn__Manifest *m = NULL;
+    world_open(6, NULL);
+    for (size_t i = 0; i < 8; i++)
+        flush(150);
+    comp_open(&c, false);
+    firn_fake_run_for(world, 30 * FIRN_SEC); /* merged; what it replaced waits for its grace */
+    assert_true(firn_fake_get(world, "manifest", &body));
+    assert_int_equal(firn_manifest_decode(body, &m, NULL), FIRN_OK);
+    assert_true(m->n_garbage > 0);
+    Firn__Feature *f = firn_pb_feature_new();
+    assert_int_equal(firn_pb_set_string(&f->name, "shared-tables"), FIRN_OK);
+    assert_int_equal(firn_pb_insert(&m->features_to_commit, &m->n_features_to_commit, 0, f),
+                     FIRN_OK);
+    m->version++;
+    m->nonce.data[0] ^= 1;
+    firn_buf_init(&out, 1 << 20);
+    assert_int_equal(firn_manifest_encode(m, true, &out), FIRN_OK);
+    firn_fake_put(world, "manifest", out.data, out.len);
+    size_t tables = firn_fake_count(world, "sst/");
+    assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+    assert_int_equal(c.how, FIRN_COMPACTOR_FAILED);
+    firn_fake_run_for(world, 3600 * FIRN_SEC);
+    assert_int_equal(firn_fake_count(world, "sst/"), tables);
+    firn_buf_clear(&out);
+    firn_pb_manifest_free(m);
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* Stopped at any moment: it ends, released, and the next one goes on. */
 static void test_stop(void **state)
 {
@@ -727,11 +765,12 @@ static void test_no_database(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_once),   cmocka_unit_test(test_service),
-        cmocka_unit_test(test_fenced), cmocka_unit_test(test_pin),
-        cmocka_unit_test(test_stop),   cmocka_unit_test(test_no_database),
-        cmocka_unit_test(test_unread), cmocka_unit_test(test_cleared),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_memory_covered),
+        cmocka_unit_test(test_once),           cmocka_unit_test(test_service),
+        cmocka_unit_test(test_fenced),         cmocka_unit_test(test_pin),
+        cmocka_unit_test(test_feature),        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_no_database),    cmocka_unit_test(test_unread),
+        cmocka_unit_test(test_cleared),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_covered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
