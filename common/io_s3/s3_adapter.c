@@ -15,6 +15,9 @@
 #define REPLY_MAX (8u << 20)         /* of what is not a GET: 1000 keys, fully escaped */
 #define GET_HINT (128u << 10)        /* buffers for a GET of unknown size */
 #define CREDENTIAL_CALLS 1           /* places beside connections_max */
+/* Requests are signed with a time, which the store refuses when it is 15 min off (S3:
+ * "RequestTimeTooSkewed"). A clock that is off by more than this is not followed. */
+#define CLOCK_TRUST_S 240
 
 enum state {
     OP_HASHING, /* a thread reads the body */
@@ -36,6 +39,7 @@ struct op {
     struct firn_s3__call call;
     struct firn_buf reply; /* of what is not a GET */
     uint64_t generation;   /* of the credentials it was signed with */
+    int64_t signed_at;     /* the time it was signed with, in s */
     uv_work_t work;
     bool hashed;
 };
@@ -49,6 +53,7 @@ struct adapter {
     struct firn_os_req *failed; /* no memory for an op; linked by priv */
     uv_timer_t soon;            /* to call done() from the loop */
     unsigned sent, sent_max, ops;
+    int64_t ahead_s; /* the store's clock before ours; 0 where they agree well enough */
 };
 
 /* ---- ending */
@@ -117,6 +122,24 @@ static void on_soon(uv_timer_t *t)
 
 static void pump(struct adapter *a);
 
+static bool is_far(int64_t s)
+{
+    return s > CLOCK_TRUST_S || s < -CLOCK_TRUST_S;
+}
+
+/* Our clock may be wrong, or set wrong while we run: sign by the store's Date then. What was
+ * refused for the time it was signed with had no effect, and is worth another try. */
+static void follow_clock(struct op *op)
+{
+    struct firn_os_req *req = op->req;
+    if (req->date_ms <= 0)
+        return;
+    int64_t date = req->date_ms / 1000, ahead = date - (int64_t)time(NULL);
+    op->a->ahead_s = is_far(ahead) ? ahead : 0;
+    if (req->status == FIRN_DENIED && is_far(date - op->signed_at))
+        req->status = FIRN_TRANSIENT;
+}
+
 static void on_call(struct firn_s3__call *c)
 {
     struct op *op = c->arg;
@@ -127,6 +150,7 @@ static void on_call(struct firn_s3__call *c)
     firn_s3__reply_read(&a->place, op->req, c, firn_buf_slice(&op->reply), code);
     if (op->req->status != FIRN_OK)
         firn_buf_clear(&op->req->reply);
+    follow_clock(op);
     if (firn_s3__is_stale_credential(code))
         firn_s3__creds_reject(a->creds, op->generation);
     else if (op->req->status == FIRN_DENIED)
@@ -159,8 +183,9 @@ static void transmit(struct op *op, const struct firn_s3__keys *keys)
 {
     struct adapter *a = op->a;
     struct firn_s3__call *c = &op->call;
+    op->signed_at = (int64_t)time(NULL) + a->ahead_s;
     enum firn_status s =
-        firn_s3__wire_sign(&op->wire, &a->place, keys, op->generation, (int64_t)time(NULL));
+        firn_s3__wire_sign(&op->wire, &a->place, keys, op->generation, op->signed_at);
     if (s == FIRN_OK) {
         c->method = op->wire.method;
         c->url = op->wire.url;

@@ -274,6 +274,36 @@ static struct answer refuse_early(const char *request, unsigned n)
                            true};
 }
 
+/* A store that lives an hour later than we do, and looks at the time of requests. */
+static struct answer say_too_skewed(const char *request, unsigned n)
+{
+    static char text[512], date[64], hour[16];
+    time_t there = time(NULL) + 3600;
+    struct tm t;
+    (void)n;
+    assert_non_null(gmtime_r(&there, &t));
+    (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &t);
+    (void)strftime(hour, sizeof hour, "%Y%m%dT%H", &t);
+    const char *when = strcasestr(request, "\r\nx-amz-date: ");
+    bool right = when && strncmp(when + 14, hour, strlen(hour)) == 0;
+    const char *body = right ? "" : "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    (void)snprintf(text, sizeof text,
+                   "HTTP/1.1 %s\r\nDate: %s\r\nETag: \"e\"\r\nContent-Length: %zu\r\n\r\n%s",
+                   right ? "200 OK" : "403 Forbidden", date, strlen(body), body);
+    return (struct answer){text, false};
+}
+
+static void test_wrong_clock(void **state)
+{
+    (void)state;
+    w.script = say_too_skewed;
+    open_store("");
+    simple(FIRN_OS_PUT, FIRN_TRANSIENT, "clock is off by about -3600 s");
+    simple(FIRN_OS_PUT, FIRN_OK, NULL); /* signed by the store's clock */
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    assert_int_equal(w.seen, 3);
+}
+
 static void test_refused_before_the_body(void **state)
 {
     static uint8_t body[900u << 10];
@@ -349,6 +379,7 @@ int main(void)
         TEST(test_cancel_while_hashing),
         TEST(test_odd_gets),
         TEST(test_refusals),
+        TEST(test_wrong_clock),
         TEST(test_refused_before_the_body),
         TEST(test_memory_fails),
     };
