@@ -4,7 +4,7 @@ BUILD_PACKAGES=(build-essential cmake ninja-build pkg-config libuv1-dev libcurl4
     libprotobuf-c-dev protobuf-c-compiler libzstd-dev liblz4-dev libxxhash-dev libmicrohttpd-dev libcmocka-dev
     python3)
 TEST_PACKAGES=(git curl procps openssl redis-server redis-tools clang-format-14 clang-tidy-14 ceph-mon ceph-osd ceph-common
-    radosgw spin libhiredis-dev python3-redis)
+    radosgw iproute2 faketime spin libhiredis-dev python3-redis)
 
 missing_packages() {
     local p

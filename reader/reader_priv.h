@@ -59,8 +59,8 @@ struct firn_reader {
     struct firn_place want; /* furthest place that somebody waits for */
     uint64_t want_until_ns;
     struct firn_timer want_timer;
-    uint64_t probe_began_ns; /* of the probe under way */
     struct firn_hist probe_time;
+    uint64_t newest_now_ms;  /* now never goes back: what expired once stays expired */
     struct firn_seals seals; /* the seals that were believed */
 
     unsigned pending;

@@ -26,8 +26,14 @@
 
 uint64_t firn_reader__now_ms(struct firn_db *db)
 {
-    uint64_t now = firn_wall_ms(db->env);
-    return now > db->log_time_ms ? now : db->log_time_ms;
+    struct firn_reader *r = db->role;
+    uint64_t now = firn_store_hold_ms(db->store, firn_wall_ms(db->env),
+                                      db->settings->clock_skew_max_ns / FIRN_MS);
+    if (now < db->log_time_ms)
+        now = db->log_time_ms;
+    if (now > r->newest_now_ms)
+        r->newest_now_ms = now;
+    return r->newest_now_ms;
 }
 
 /* --- views */

@@ -14,18 +14,8 @@
 uint64_t firn_writer__now_ms(struct firn_db *db)
 {
     struct firn_writer *w = db->role;
-    uint64_t now = firn_wall_ms(db->env);
-    uint64_t at;
-    int64_t date = firn_store_date_ms(db->store, &at);
-    if (date > 0) {
-        uint64_t store_now = (uint64_t)date + (firn_boot_ns(db->env) - at) / FIRN_MS;
-        uint64_t skew =
-            w->settings->clock_skew_max_ns / FIRN_MS + 1000; /* Date counts whole seconds */
-        if (now > store_now + skew)
-            now = store_now + skew;
-        else if (now + skew < store_now)
-            now = store_now - skew;
-    }
+    uint64_t now = firn_store_hold_ms(db->store, firn_wall_ms(db->env),
+                                      w->settings->clock_skew_max_ns / FIRN_MS);
     if (now < w->newest_log_time_ms)
         now = w->newest_log_time_ms;
     if (now > w->newest_now_ms)

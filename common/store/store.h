@@ -94,6 +94,10 @@ void firn_store_op_clear(struct firn_store_op *op);
  * PROTOCOL.md: returns 0 when no reply carried one yet. */
 int64_t firn_store_date_ms(const struct firn_store *s, uint64_t *at_boot_ns);
 
+/* `wall_ms` held within skew_ms (+ 1 s: Date counts whole seconds) of that Date + the time passed
+ * since on the boot clock; as it is where no Date is known. */
+uint64_t firn_store_hold_ms(const struct firn_store *s, uint64_t wall_ms, uint64_t skew_ms);
+
 /* --- account */
 struct firn_store_account {
     uint64_t requests, retries, hedges, errors, slow_downs;
