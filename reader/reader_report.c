@@ -8,6 +8,16 @@ static uint64_t state_age_ns(const struct firn_reader *r)
     return r->db.fresh_ns ? firn_boot_ns(r->db.env) - r->db.fresh_ns : 0;
 }
 
+/* Why reads of the log and of tables fail now; "ok" when they do not. */
+static const char *store_error(const struct firn_reader *r)
+{
+    uint64_t for_ns;
+    if (!firn_store_ails(r->db.store, FIRN_OS_GET, &for_ns))
+        return "ok";
+    const struct firn_store_health *h = firn_store_health_of(r->db.store, FIRN_OS_GET);
+    return h->err.text[0] ? h->err.text : firn_status_name(h->status);
+}
+
 void firn_reader__info(struct firn_db *db, const char *section, struct firn_buf *out)
 {
     struct firn_reader *r = db->role;
@@ -28,6 +38,7 @@ void firn_reader__info(struct firn_db *db, const char *section, struct firn_buf 
         r->manifest->floor.epoch, r->manifest->floor.slot, r->manifest->kept.epoch,
         r->manifest->kept.slot, r->memory.parts, firn_memory_bytes(&r->memory), st->probes,
         st->batches, st->records, r->reloads, st->vouched_fast, st->vouched_read);
+    (void)!firn_buf_printf(out, "firn_store:%s\r\n", store_error(r));
 }
 
 static void collect_tail(struct firn_metrics_out *out, const struct firn_reader *r)

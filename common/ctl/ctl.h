@@ -1,7 +1,8 @@
 /* firnctl: looking at a database and checking it. One struct firn_ctl is one run of one verb: a
  * state machine over the ports, so that tests run it in a simulated world. Loop thread only.
  *
- * Everything but `set`, `promote` and `upgrade` only reads: GET and LIST are the only rights it needs. */
+ * Everything but `set`, `promote` and `upgrade` only reads: GET and LIST are the only rights it
+ * needs. */
 #ifndef FIRN_CTL_CTL_H
 #define FIRN_CTL_CTL_H
 

@@ -326,8 +326,11 @@ def right_taken(work):
     got = cr.ask("GET", "k")
     assert isinstance(got, Error) and str(got).startswith("KVSTALE"), "a reader believed a 403: %r" % got
     assert r.said("403 AccessDenied", "s3:ListBucket"), r.tail()
+    wait_for("the reader to be unready", lambda: not r.is_ready())
+    assert "403 AccessDenied" in cr.info()["firn_store"], cr.info()
     server.hides = False
     wait_for("the reader serves again", lambda: cr.ask("GET", "k") == b"v")
+    assert r.is_ready() and cr.info()["firn_store"] == "ok", cr.info()
     assert c.do("SET", "k", "w") == b"OK" and cr.do("GET", "k") == b"w"
     for connection in (c, cr):
         connection.close()

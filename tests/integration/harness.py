@@ -66,8 +66,8 @@ class Error(Exception):
 class Resp:
     """A connection, with pipelining; RESP2, or RESP3 after HELLO 3 (maps come as flat lists)."""
 
-    def __init__(self, port, timeout=60.0):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port, timeout=60.0, host="127.0.0.1"):
+        self.sock = socket.create_connection((host, port), timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.sock.makefile("rb", 1 << 18)
 
@@ -131,6 +131,8 @@ class Resp:
 class Node:
     """A program of the cluster."""
 
+    host = "127.0.0.1"
+
     def __init__(self, work, bin_dir, role, store, name=None, env=None, args=()):
         self.name = name or role
         self.program = os.path.join(bin_dir, "firn-" + role)
@@ -157,7 +159,7 @@ class Node:
         if self.process.poll() is not None:
             raise AssertionError("%s ended with %d:\n%s" % (self.name, self.process.returncode, self.tail()))
         try:
-            with urllib.request.urlopen("http://127.0.0.1:%d/readyz" % self.http, timeout=5) as r:
+            with urllib.request.urlopen("http://%s:%d/readyz" % (self.host, self.http), timeout=5) as r:
                 return r.status == 200
         except OSError:
             return False
@@ -165,7 +167,7 @@ class Node:
     def checks(self):
         """What /readyz?verbose says, well or not."""
         try:
-            with urllib.request.urlopen("http://127.0.0.1:%d/readyz?verbose" % self.http, timeout=5) as r:
+            with urllib.request.urlopen("http://%s:%d/readyz?verbose" % (self.host, self.http), timeout=5) as r:
                 return r.read().decode()
         except urllib.error.HTTPError as e:
             return e.read().decode()
@@ -176,7 +178,7 @@ class Node:
             return any(all(t in line for t in texts) for line in f)
 
     def metrics(self):
-        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % self.http, timeout=5) as r:
+        with urllib.request.urlopen("http://%s:%d/metrics" % (self.host, self.http), timeout=5) as r:
             return r.read().decode()
 
     def metric(self, pattern):
@@ -188,7 +190,7 @@ class Node:
         return total
 
     def connect(self, timeout=60.0):
-        return Resp(self.port, timeout)
+        return Resp(self.port, timeout, self.host)
 
     def tail(self, lines=15):
         with open(self.log, errors="replace") as f:
@@ -318,8 +320,8 @@ class CephStore:
 class Proxy:
     """faultproxy before an S3 endpoint; args are its own."""
 
-    def __init__(self, bin_dir, endpoint, *args):
-        self.url = "http://127.0.0.1:%d" % free_port()
+    def __init__(self, bin_dir, endpoint, *args, listen=None):
+        self.url = "http://" + (listen or "127.0.0.1:%d" % free_port())
         self.process = subprocess.Popen([os.path.join(bin_dir, "faultproxy"), "--listen", self.url[len("http://"):], "--to",
                                          endpoint[len("http://"):], *args], stdout=subprocess.PIPE)
         assert b"listening" in self.process.stdout.readline()

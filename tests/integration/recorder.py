@@ -139,7 +139,7 @@ class Client(threading.Thread):
 
     def connect(self):
         try:
-            c = Raw(self.node().port, self.recorder.timeout)
+            c = Raw(self.node().port, self.recorder.timeout, self.node().host)
         except OSError:
             return False
         self.freshness_ms = self.random.choice(self.recorder.freshness)
