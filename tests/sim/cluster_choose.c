@@ -98,6 +98,14 @@ static void choose_tables(uint64_t *s, struct firn_settings *t)
     t->compactor_poll_max_ns = t->compactor_poll_min_ns + draw(s, 10) * FIRN_SEC;
 }
 
+/* Replies that are wrong or very late. */
+static void choose_replies(uint64_t *s, struct firn_fake_options *o)
+{
+    bool quiet = o->faults.net_silent == 0; /* choose_faults chose none */
+    o->latency_heavy = draw(s, 3) == 0;
+    o->faults.bit_flip = quiet ? 0 : ppm(s, 1000);
+}
+
 void sim_choose(struct sim *x, struct firn_fake_options *world)
 {
     uint64_t state = x->spec->seed * UINT64_C(0xd1342543de82ef95) + 1, *s = &state;
@@ -127,6 +135,7 @@ void sim_choose(struct sim *x, struct firn_fake_options *world)
     t->failover_after_ns = c->heartbeat_ns + draw(s, 3000) * FIRN_MS;
     t->tail_interval_ns = between(s, 300, 1500) * FIRN_MS;
     t->memory_bytes = draw(s, 3) ? 0 : between(s, 29, 34) << 20; /* 29 MiB is the least */
+    choose_replies(s, world);
 }
 
 void sim_choice_free(struct sim_choice *c)

@@ -216,6 +216,7 @@ static void settle(struct sim *x)
     sim_mend(x);
     x->calm = true;
     memset(&firn_fake_options(x->w)->faults, 0, sizeof(struct firn_fake_faults));
+    firn_fake_options(x->w)->latency_heavy = false;
     (void)sim_node_start(x, ROLE_WRITER, false);
     if (!firn_fake_run_until(x->w, writer_serves, x, SETTLE_NS))
         sim_fail(x, "no writer comes to serve in a quiet world");

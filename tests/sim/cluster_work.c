@@ -379,6 +379,7 @@ static void check_error(struct client *c, const char *reply, size_t len)
                                         "-EXECABORT",
                                         "-LOADING",
                                         "-KVGONE",
+                                        "-KVCORRUPT", /* bits that flipped twice in a row */
                                         "-ERR the token lies behind the end of its writer's log"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (starts(reply, len, known[i]) && !c->looks) { /* who looks is in a quiet world */
