@@ -390,7 +390,7 @@ enum firn_status firn_writer__open_database(struct firn_writer *w, const struct 
     return s;
 }
 
-void firn_writer__claim(struct firn_writer *w, const uint64_t *expect)
+void firn_writer__claim(struct firn_writer *w, bool (*wanted)(void *w, const Firn__Manifest *m))
 {
     w->takeover_began_ns = firn_boot_ns(w->db.env);
     firn_random(w->db.env, w->process_nonce.byte, FIRN_ID_BYTES);
@@ -403,8 +403,7 @@ void firn_writer__claim(struct firn_writer *w, const uint64_t *expect)
         .address = w->settings->announce_address,
         .dialect = &w->new_dialect,
     };
-    w->claim.expect = expect != NULL;
-    w->claim.expect_epoch = expect ? *expect : 0;
+    w->claim.wanted = wanted;
     w->claim.base.done = claimed;
     w->claim.base.arg = w;
     firn_manifest_claim(w->mnode, &w->claim);

@@ -170,8 +170,9 @@ void firn_writer__finish(struct firn_writer *w, enum firn_writer_end how,
 void firn_writer__fence(struct firn_writer *w, const struct firn_err *err);
 /* The same, because a manifest says so. */
 void firn_writer__role_lost(struct firn_writer *w);
-/* Claim the next epoch; expect: only from the holder of this one. */
-void firn_writer__claim(struct firn_writer *w, const uint64_t *expect);
+/* Claim the next epoch; wanted (NULL: always) is asked with w for every manifest that it is built
+ * on whether to. */
+void firn_writer__claim(struct firn_writer *w, bool (*wanted)(void *w, const Firn__Manifest *m));
 /* Take what m says of the database; INVALID: this node cannot serve it now (clock, port). */
 enum firn_status firn_writer__open_database(struct firn_writer *w, const struct firn_manifest *m,
                                             struct firn_err *err) FIRN_MUST_USE;

@@ -213,6 +213,7 @@ static enum firn_status begin(struct firn_writer *w, struct firn_manifest *m, st
 static void wait_anew(struct firn_writer *w)
 {
     w->standby.silent_looks = 0;
+    w->standby.overdue_kept_ns = 0;
     w->standby.since_ns = firn_boot_ns(w->db.env);
 }
 
@@ -238,12 +239,42 @@ static void watch(struct firn_writer *w, const struct firn_manifest *m)
     b->count = 0;
 }
 
+/* Why should we take over from the holder that m names? NULL: we should not. By silence only at the
+ * pace that we found it silent at. */
+static const char *reason(const struct firn_writer *w, const Firn__Manifest *m)
+{
+    const struct writer_standby *b = &w->standby;
+    uint64_t kept = m->writer->heartbeat_kept_ms * FIRN_MS;
+    if (strcmp(m->promote_node, w->settings->node_id) == 0) {
+        FIRN_SOMETIMES("writer: a standby promoted");
+        return "it was wished for";
+    }
+    if (m->writer->process_nonce.len == 0 && m->settings->heartbeat_ms) {
+        FIRN_SOMETIMES("writer: a released database claimed");
+        return "the writer has released the database";
+    }
+    if (b->overdue_kept_ns && b->overdue_kept_ns == kept &&
+        firn_manifest_role_is(m, FIRN_ROLE_WRITER, b->epoch, &b->nonce)) {
+        FIRN_SOMETIMES("writer: a silent writer's database claimed");
+        return "the writer is silent";
+    }
+    return NULL;
+}
+
+/* Others may have changed the manifest before our claim of it lands. */
+static bool still_wanted(void *arg, const Firn__Manifest *m)
+{
+    const struct firn_writer *w = arg;
+    return m->writer->epoch == w->standby.epoch && reason(w, m) != NULL;
+}
+
 static void claim(struct firn_writer *w, const char *why)
 {
     struct firn_err err = {0};
     enum firn_status s = firn_writer__open_database(w, w->manifest, &err);
     if (s != FIRN_OK) {
         firn_log_event(&w->obs->log, FIRN_LOG_WARN, "cannot take over", "why=%s", err.text);
+        w->standby.overdue_kept_ns = 0;
         arm_next(w);
         return;
     }
@@ -251,7 +282,7 @@ static void claim(struct firn_writer *w, const char *why)
                    w->standby.epoch);
     firn_timer_stop(w->db.env, &w->standby.tail_timer);
     firn_tail_pause(w->standby.tail);
-    firn_writer__claim(w, &w->standby.epoch);
+    firn_writer__claim(w, still_wanted);
 }
 
 bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
@@ -260,14 +291,15 @@ bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
     bool first = s == FIRN_CONFLICT, refused = s == FIRN_DENIED || s == FIRN_LIMIT;
     if (!w->standby.tail || !(first || refused))
         return false;
-    FIRN_SOMETIMES_IF(first, "writer: another standby was first");
+    FIRN_SOMETIMES_IF(first, "writer: a standby's claim was lost");
     FIRN_SOMETIMES_IF(refused, "writer: a standby's claim was refused");
     if (first)
-        firn_log_event(&w->obs->log, FIRN_LOG_INFO, "another was first", "epoch=%" PRIu64,
-                       w->standby.epoch);
+        firn_log_event(&w->obs->log, FIRN_LOG_INFO, "not taking over", "epoch=%" PRIu64 " why=%s",
+                       w->standby.epoch, err->text);
     else
         firn_log_event(&w->obs->log, FIRN_LOG_WARN, "cannot take over", "why=%s", err->text);
     w->state = WRITER_STANDING_BY;
+    w->standby.overdue_kept_ns = 0;
     firn_tail_resume(w->standby.tail);
     tail_due(w);
     arm(w, first ? 0 : RETRY_NS);
@@ -342,27 +374,15 @@ static void look(struct firn_writer *w)
 /* What the newest manifest asks us to do. */
 static void decide(struct firn_writer *w)
 {
-    struct writer_standby *b = &w->standby;
     const Firn__Manifest *pb = w->manifest->pb;
-    uint64_t kept = pb->writer->heartbeat_kept_ms * FIRN_MS;
-    bool same = b->watching && firn_manifest_role_is(pb, FIRN_ROLE_WRITER, b->epoch, &b->nonce);
-    bool overdue = b->overdue_kept_ns && b->overdue_kept_ns == kept && same;
-    b->overdue_kept_ns = 0;
+    const char *why = reason(w, pb);
     watch(w, w->manifest);
-    if (strcmp(pb->promote_node, w->settings->node_id) == 0) {
-        FIRN_SOMETIMES("writer: a standby promoted");
-        claim(w, "it was wished for");
-    } else if (pb->writer->process_nonce.len == 0 && pb->settings->heartbeat_ms) {
-        FIRN_SOMETIMES("writer: a released database claimed");
-        claim(w, "the writer has released the database");
-    } else if (overdue) {
-        FIRN_SOMETIMES("writer: a silent writer's database claimed");
-        claim(w, "the writer is silent");
-    } else if (kept) {
+    if (why)
+        claim(w, why);
+    else if (pb->writer->heartbeat_kept_ms)
         look(w);
-    } else {
+    else
         arm_next(w);
-    }
 }
 
 static void manifest_read(struct firn_manifest_read *r)
@@ -376,7 +396,6 @@ static void manifest_read(struct firn_manifest_read *r)
     /* At the start it would mean wrong settings; later, credentials that are being changed. */
     bool refused = (s == FIRN_DENIED && w->standby.tail) || s == FIRN_LIMIT;
     if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN || refused) {
-        w->standby.overdue_kept_ns = 0;
         wait_anew(w);
         arm(w, RETRY_NS);
         return;

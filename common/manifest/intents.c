@@ -30,10 +30,10 @@ static enum firn_status claim_apply(struct firn_intent *it, Firn__Manifest *m, s
     uint64_t held = firn_manifest_role(m, c->claim.role)->epoch;
     if (m->state != FIRN__DATABASE_STATE__LIVE)
         return firn_fail(err, FIRN_CONFLICT, "the database has been dropped");
-    if (c->expect && held != c->expect_epoch) {
-        FIRN_SOMETIMES("manifest: another claimed the epoch first");
-        return firn_fail(err, FIRN_CONFLICT, "epoch %llu has been claimed meanwhile",
-                         (unsigned long long)held);
+    if (c->wanted && !c->wanted(it->arg, it->current)) {
+        FIRN_SOMETIMES("manifest: the reason for a claim went away");
+        return firn_fail(err, FIRN_CONFLICT, "version %llu gives no reason to claim the role",
+                         (unsigned long long)it->current->version);
     }
     /* Ours may have landed, and another took over from it: that one is the newer. */
     if (c->epoch && held > c->epoch) {

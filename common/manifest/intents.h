@@ -8,14 +8,15 @@
 #include "manifest/edit.h"
 
 /* Claim a role. Applied iff epoch and process nonce are ours. OK: `epoch` is the one claimed; then
- * call firn_manifest_hold. CONFLICT: expect_epoch given and another epoch found; another claimed
- * after a claim of ours that may have landed; or the database is dropped. */
+ * call firn_manifest_hold. CONFLICT: `wanted` said no; another claimed after a claim of ours that
+ * may have landed; or the database is dropped. */
 struct firn_claim_intent {
     struct firn_intent base;
     struct firn_claim claim;
-    bool expect;           /* take over only from the holder seen before: */
-    uint64_t expect_epoch; /* its epoch */
-    uint64_t epoch;        /* out; while under way: the epoch of the newest proposal */
+    /* Is there still a reason for the claim in `m`, which it would replace? Asked for every
+     * manifest that the claim is built on; with base.arg. NULL: whoever holds the role. */
+    bool (*wanted)(void *arg, const Firn__Manifest *m);
+    uint64_t epoch; /* out; while under way: the epoch of the newest proposal */
 };
 void firn_manifest_claim(struct firn_manifest_node *n, struct firn_claim_intent *it);
 

@@ -488,6 +488,46 @@ static void a_standby_that_fell_behind_replays_from_the_floor(void **state)
     expect_large(standby, "k", 'l');
 }
 
+/* firnctl set heartbeat 0, and the writer undertakes it. */
+static void no_heartbeat(Firn__Manifest *m, const void *arg)
+{
+    (void)arg;
+    m->settings->heartbeat_ms = 0;
+    m->writer->heartbeat_kept_ms = 0;
+}
+
+/* A standby's claim is on its way when `edit` takes its reason: nobody is fenced. */
+static void the_reason_goes(struct node *n, struct node *standby,
+                            void (*edit)(Firn__Manifest *m, const void *arg), const void *arg)
+{
+    assert_true(firn_fake_run_until(world, claim_is_held, NULL, WAIT_NS));
+    firn_fake_node_cut(n->net.node, false);
+    (void)manifest_change(world, edit, arg);
+    let_go();
+    firn_fake_run_for(world, 10 * FIRN_SEC);
+    assert_false(standby->serving || n->over);
+    say(n, "SET k v\r\n");
+    EXPECT(n, "+OK\r\n");
+}
+
+static void a_wish_taken_back_is_not_obeyed(void **state)
+{
+    (void)state;
+    struct node *standby, *n = start_pair(&standby);
+    (void)hold_back(standby, FIRN_OS_PUT, "manifest");
+    (void)manifest_change(world, wish, "node-1");
+    the_reason_goes(n, standby, wish, "");
+}
+
+static void silence_of_who_promises_nothing_is_none(void **state)
+{
+    (void)state;
+    struct node *standby, *n = start_pair(&standby);
+    (void)hold_back(standby, FIRN_OS_PUT, "manifest");
+    firn_fake_node_cut(n->net.node, true); /* it is silent for a while */
+    the_reason_goes(n, standby, no_heartbeat, NULL);
+}
+
 /* ---- time */
 
 static uint64_t newest_log_time;
@@ -542,6 +582,8 @@ int main(void)
         TEST(the_replay_is_no_probe),
         TEST(a_warm_take_over_shows_all_that_is_durable),
         TEST(a_standby_that_fell_behind_replays_from_the_floor),
+        TEST(a_wish_taken_back_is_not_obeyed),
+        TEST(silence_of_who_promises_nothing_is_none),
         TEST(log_time_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
