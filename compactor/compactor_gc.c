@@ -98,6 +98,15 @@ uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c)
     return min < 60 * FIRN_SEC ? min : 60 * FIRN_SEC;
 }
 
+/* A slot below `kept`, which goes when wal_grace has passed on our clock: also one that an earlier
+ * collector left. Seals stay (I3). */
+static bool slot_waits(const struct compactor_gc *g, const struct gc_object *o)
+{
+    struct firn_name n;
+    return o->size != FIRN_SEAL_BYTES && firn_name_parse(firn_slice_str(o->name), &n) == FIRN_OK &&
+           n.kind == FIRN_NAME_SLOT && firn_place_cmp(n.place, g->manifest->kept) < 0;
+}
+
 /* Is there something that a later pass may delete? The notes of living nodes are no reason to
  * hurry. */
 static bool is_waiting(const struct compactor_gc *g)
@@ -108,7 +117,7 @@ static bool is_waiting(const struct compactor_gc *g)
         return true;
     for (size_t i = 0; i < g->objects.len / sizeof *o; i++)
         if (strncmp(o[i].name, "pins/", 5) == 0 || strncmp(o[i].name, "probe/", 6) == 0 ||
-            strncmp(o[i].name, "jobs/", 5) == 0)
+            strncmp(o[i].name, "jobs/", 5) == 0 || slot_waits(g, &o[i]))
             return true;
     return false;
 }
