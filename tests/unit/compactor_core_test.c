@@ -746,6 +746,55 @@ static void test_memory_covered(void **state)
     }
 }
 
+static bool hold_commits;
+
+static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+                       struct firn_fake_plan *plan)
+{
+    const struct comp *c = arg;
+    if (hold_commits && n == c->fake && req->op == FIRN_OS_PUT && strcmp(req->key, "manifest") == 0)
+        plan->fate = FIRN_FAKE_HOLD;
+}
+
+static bool is_held(void *arg)
+{
+    (void)arg;
+    return firn_fake_held(world) > 0;
+}
+
+/* The compactor ends while its commit is on the way: what that refers to stays, for it may land an
+ * hour later. */
+static void test_open_commit(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open(5, NULL);
+    for (size_t i = 0; i < 8; i++)
+        flush(100);
+    hold_commits = false;
+    comp_open(&c, false);
+    firn_fake_on_request(world, on_request, &c);
+    assert_true(firn_fake_run_until(world, is_set, &c.working, LIMIT_NS));
+    hold_commits = true;
+    assert_true(firn_fake_run_until(world, is_held, NULL, LIMIT_NS));
+    firn_compactor_halt(c.core);
+    assert_true(firn_fake_run_until(world, is_set, &c.ended, LIMIT_NS));
+    firn_fake_run_for(world, 3600 * FIRN_SEC);
+    struct firn_manifest *before = read_manifest();
+    hold_commits = false;
+    assert_true(firn_fake_release(world, NULL, SIZE_MAX) > 0);
+    firn_fake_run_for(world, FIRN_SEC);
+    struct firn_manifest *after = read_manifest();
+    assert_int_equal(after->version, before->version + 1); /* it has landed */
+    assert_true(after->pb->n_l0 < before->pb->n_l0);
+    firn_manifest_unref(before);
+    firn_manifest_unref(after);
+    check_contents();
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* No database: a clear error, and nothing is written but under probe/. */
 static void test_no_database(void **state)
 {
@@ -770,7 +819,7 @@ int main(void)
         cmocka_unit_test(test_feature),        cmocka_unit_test(test_stop),
         cmocka_unit_test(test_no_database),    cmocka_unit_test(test_unread),
         cmocka_unit_test(test_cleared),        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_memory_covered),
+        cmocka_unit_test(test_memory_covered), cmocka_unit_test(test_open_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
