@@ -2,12 +2,8 @@
  * manifests are put into the store by hand, at chosen times. */
 #include "testing.h"
 
-#include "fakes/fake_env.h"
-#include "format/key.h"
-#include "format/name.h"
-#include "format/record.h"
-#include "format/version.h"
 #include "log/tail.h"
+#include "unit/log_by_hand.h"
 #include "unit/manifest_by_hand.h"
 
 #include "manifest/edit.h"
@@ -64,37 +60,14 @@ static void wait_flag(struct fix *f)
 
 /* ---- the world by hand */
 
-static void put_slot(struct fix *f, struct firn_place at, const void *body, size_t len)
-{
-    char name[FIRN_NAME_MAX];
-    firn_name_slot(name, firn_id_short(&f->db), at);
-    firn_fake_put(f->w, name, body, len);
-}
-
 static void put_batch(struct fix *f, uint64_t epoch, uint64_t slot)
 {
-    static const uint8_t key[] = {FIRN_NS_DB0, 'k'};
-    struct firn_record rec = {
-        .kind = FIRN_RECORD_PUT, .event = 1, .key = firn_slice_of(key, sizeof key)};
-    struct firn_batch_header h = {.format = FIRN_FORMAT_OLDEST,
-                                  .db = f->db,
-                                  .place = {epoch, slot},
-                                  .first_seqno = (epoch << 40) + slot + 1,
-                                  .count = 1};
-    struct firn_buf raw = {.max = RAW_MAX}, object = {.max = SIZE_MAX};
-    SAMPLE_OK(firn_record_append(&raw, &rec));
-    SAMPLE_OK(firn_batch_encode(&h, firn_buf_slice(&raw), FIRN_CODEC_NONE, &object));
-    put_slot(f, h.place, object.data, object.len);
-    firn_buf_clear(&raw);
-    firn_buf_clear(&object);
+    batch_put(f->w, &f->db, (struct firn_place){epoch, slot});
 }
 
 static void put_seal(struct fix *f, uint64_t epoch, uint64_t slot)
 {
-    uint8_t body[FIRN_SEAL_BYTES];
-    struct firn_seal s = {.db = f->db, .place = {epoch, slot}, .sealer_epoch = epoch + 1};
-    firn_seal_encode(&s, body);
-    put_slot(f, s.place, body, sizeof body);
+    seal_put(f->w, &f->db, (struct firn_place){epoch, slot});
 }
 
 static void move_kept(Firn__Manifest *m, const void *arg)
