@@ -98,8 +98,9 @@ uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c)
     return min < 60 * FIRN_SEC ? min : 60 * FIRN_SEC;
 }
 
-/* A slot below `kept`, which goes when wal_grace has passed on our clock: also one that an earlier
- * collector left. Seals stay (I3). */
+/* A slot below `kept`, which goes when wal_grace has passed since one of our passes first saw that
+ * kept: that may be later than is_quiet() has it, which counts from our claim, when the first pass
+ * took long. Seals stay (I3). */
 static bool slot_waits(const struct compactor_gc *g, const struct gc_object *o)
 {
     struct firn_name n;

@@ -1,11 +1,13 @@
-/* A pass of the collector beside a reader that pins, request by request (PROTOCOL.md, "Garbage
- * collection"). The graces are none, so that the order of the looks alone protects what is read. */
+/* Passes of the collector (PROTOCOL.md, "Garbage collection"): beside a reader that pins, request
+ * by request, where table_grace is none, so that the order of the looks alone protects what is
+ * read; and when there is to be another one. */
 #include "testing.h"
 
 #include "compactor/compactor_core.h"
 #include "conf/conf.h"
 #include "format/name.h"
 #include "format/pin.h"
+#include "format/seal.h"
 #include "format/version.h"
 #include "manifest/edit.h"
 #include "manifest/intents.h"
@@ -13,6 +15,7 @@
 
 #define WAIT_NS (600 * FIRN_SEC)
 #define PIN_TTL (40 * FIRN_SEC)
+#define SLOW_NS (800 * FIRN_MS) /* of a LIST; a pass has seven, and comes every second */
 
 static struct firn_fake_world *world;
 static struct firn_fake_node *fake;
@@ -21,7 +24,7 @@ static struct firn_settings settings;
 static struct firn_obs obs;
 static struct firn_compactor *core;
 static struct firn_id db;
-static bool flag, pins_listed;
+static bool flag, pins_listed, slow;
 static char table[FIRN_NAME_MAX];
 
 static bool is_set(void *arg)
@@ -43,6 +46,14 @@ static void on_effect(void *arg, unsigned node, enum firn_os_op op, const char *
     (void)body;
     (void)status;
     pins_listed |= op == FIRN_OS_LIST && strcmp(name, "pins/") == 0;
+}
+
+static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+                       struct firn_fake_plan *plan)
+{
+    (void)arg;
+    (void)n;
+    plan->delay_ns = slow && req->op == FIRN_OS_LIST ? SLOW_NS : 0;
 }
 
 /* ---- a database with one table, by hand */
@@ -94,10 +105,25 @@ static void put_pin(uint64_t version)
     firn_fake_put(world, name, body, sizeof body);
 }
 
-static bool there(void)
+static bool is_there(const char *name)
 {
     struct firn_slice body;
-    return firn_fake_get(world, table, &body);
+    return firn_fake_get(world, name, &body);
+}
+
+/* What an earlier collector did last. */
+static void raise_kept(Firn__Manifest *m, const void *arg)
+{
+    (void)arg;
+    SAMPLE_OK(firn_edit_kept(m, firn_place_of(m->floor), NULL));
+}
+
+/* In slot 1 of epoch 1, which lies below the floor. */
+static void put_slot(char name[FIRN_NAME_MAX], uint32_t db_short, size_t len)
+{
+    static const uint8_t body[FIRN_SEAL_BYTES + 1];
+    firn_name_slot(name, db_short, (struct firn_place){1, 1});
+    firn_fake_put(world, name, body, len);
 }
 
 /* ---- set-up */
@@ -139,8 +165,9 @@ static int open_world(void **state)
     (void)state;
     world = firn_fake_world_new(&(struct firn_fake_options){.seed = 9});
     firn_fake_on_effect(world, on_effect, NULL);
+    firn_fake_on_request(world, on_request, NULL);
     fake = firn_fake_node_add(world, NULL);
-    flag = pins_listed = false;
+    flag = pins_listed = slow = false;
     assert_int_equal(firn_store_create(firn_fake_env(fake), NULL, &store), FIRN_OK);
     make_database();
     assert_int_equal(firn_settings_init(&settings), FIRN_OK);
@@ -180,9 +207,9 @@ static void a_pin_made_after_the_list_still_counts(void **state)
     put_pin(version);
     (void)manifest_change(world, drop_table, NULL);
     firn_fake_run_for(world, PIN_TTL - FIRN_SEC);
-    assert_true(there());
+    assert_true(is_there(table));
     firn_fake_run_for(world, 4 * PIN_TTL); /* nobody renews it: it dies */
-    assert_false(there());
+    assert_false(is_there(table));
 }
 
 /* Without a pin nothing keeps it, once it was seen dropped. */
@@ -192,7 +219,7 @@ static void what_nobody_pins_goes(void **state)
     wait_for(&pins_listed);
     (void)manifest_change(world, drop_table, NULL);
     firn_fake_run_for(world, PIN_TTL - FIRN_SEC);
-    assert_false(there());
+    assert_false(is_there(table));
 }
 
 /* A pin of the version that dropped it, or of a newer one, is no reason to keep it. */
@@ -202,7 +229,33 @@ static void a_newer_pin_keeps_nothing_older(void **state)
     wait_for(&pins_listed);
     put_pin(manifest_change(world, drop_table, NULL));
     firn_fake_run_for(world, PIN_TTL - FIRN_SEC);
-    assert_false(there());
+    assert_false(is_there(table));
+}
+
+static uint64_t wal_grace_ns(void)
+{
+    Firn__Manifest *m = manifest_there(world);
+    uint64_t ns = m->settings->wal_grace_ms * FIRN_MS;
+    firn_pb_manifest_free(m);
+    return ns;
+}
+
+/* A collector counts the age of `kept` from when its first pass judges, and what is quiet from its
+ * claim. When that pass is slow, all graces have passed since the claim with a pass behind them,
+ * and the slot's has not: there is to be another pass before the hour of one that idles. */
+static void a_slot_goes_although_the_first_pass_was_slow(void **state)
+{
+    (void)state;
+    char slot[FIRN_NAME_MAX];
+    slow = true;
+    (void)manifest_change(world, raise_kept, NULL);
+    put_slot(slot, firn_id_short(&db), FIRN_SEAL_BYTES + 1);
+    wait_for(&pins_listed);
+    slow = false;
+    firn_fake_run_for(world, wal_grace_ns() - 2 * FIRN_SEC);
+    assert_true(is_there(slot));
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    assert_false(is_there(slot));
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -213,6 +266,7 @@ int main(void)
         TEST(a_pin_made_after_the_list_still_counts),
         TEST(what_nobody_pins_goes),
         TEST(a_newer_pin_keeps_nothing_older),
+        TEST(a_slot_goes_although_the_first_pass_was_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
