@@ -100,12 +100,13 @@ uint64_t firn_compactor__gc_interval_ns(const struct firn_compactor *c)
 
 /* A slot below `kept`, which goes when wal_grace has passed since one of our passes first saw that
  * kept: that may be later than is_quiet() has it, which counts from our claim, when the first pass
- * took long. Seals stay (I3). */
+ * took long. Seals (I3) and slots of other databases stay. */
 static bool slot_waits(const struct compactor_gc *g, const struct gc_object *o)
 {
     struct firn_name n;
     return o->size != FIRN_SEAL_BYTES && firn_name_parse(firn_slice_str(o->name), &n) == FIRN_OK &&
-           n.kind == FIRN_NAME_SLOT && firn_place_cmp(n.place, g->manifest->kept) < 0;
+           n.kind == FIRN_NAME_SLOT && n.db == firn_id_short(&g->manifest->db) &&
+           firn_place_cmp(n.place, g->manifest->kept) < 0;
 }
 
 /* Is there something that a later pass may delete? The notes of living nodes are no reason to

@@ -258,6 +258,29 @@ static void a_slot_goes_although_the_first_pass_was_slow(void **state)
     assert_false(is_there(slot));
 }
 
+/* How many passes there are in ten minutes, all graces after the beginning. */
+static unsigned passes_when_quiet(void)
+{
+    unsigned n = 0;
+    firn_fake_run_for(world, wal_grace_ns() + 60 * FIRN_SEC);
+    for (pins_listed = false; n < 600; n++, pins_listed = false)
+        if (!firn_fake_run_until(world, is_set, &pins_listed, WAIT_NS))
+            break;
+    return n;
+}
+
+/* Nothing that is never to be deleted keeps the passes going: seals, slots of another database. */
+static void what_stays_is_no_reason_for_a_pass(void **state)
+{
+    (void)state;
+    char seal[FIRN_NAME_MAX], foreign[FIRN_NAME_MAX];
+    (void)manifest_change(world, raise_kept, NULL);
+    put_slot(seal, firn_id_short(&db), FIRN_SEAL_BYTES);
+    put_slot(foreign, firn_id_short(&db) ^ 1, FIRN_SEAL_BYTES + 1);
+    assert_int_equal(passes_when_quiet(), 0);
+    assert_true(is_there(seal) && is_there(foreign));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -267,6 +290,7 @@ int main(void)
         TEST(what_nobody_pins_goes),
         TEST(a_newer_pin_keeps_nothing_older),
         TEST(a_slot_goes_although_the_first_pass_was_slow),
+        TEST(what_stays_is_no_reason_for_a_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
