@@ -2,10 +2,14 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/sometimes.h"
 #include "format/name.h"
 
 /* Batches at most this large are decoded on the loop; larger ones by a job. */
 #define DECODE_INLINE_BYTES ((size_t)64 * 1024)
+/* Damage on the way is not damage in the store, and a flipped bit can look like a format from the
+ * future: so often a slot is looked at before it is said to be damaged or newer. */
+#define LOOKS_MAX 3
 
 enum fetch_state { FETCH_FLIGHT, FETCH_DECODING, FETCH_READY };
 
@@ -25,7 +29,8 @@ struct fetch {
     enum firn_slot_found found;
     enum firn_status status;
     struct firn_err err;
-    bool newer;
+    unsigned looks; /* GETs sent */
+    bool bad;       /* its bytes are damaged, or of a format that we do not know */
     struct firn_batch_header batch;
     struct firn_buf raw;
 };
@@ -122,16 +127,36 @@ static void decode(struct fetch *x)
     }
     if (x->status != FIRN_OK) {
         x->found = FIRN_FOUND_FAILED;
-        x->newer = x->status == FIRN_INVALID;
+        x->bad = x->status == FIRN_CORRUPT || x->status == FIRN_INVALID;
         name_object(x);
     }
 }
 
 static void deliver(struct firn_slots *f);
 
+static void send(struct fetch *x)
+{
+    x->looks++;
+    x->state = FETCH_FLIGHT;
+    firn_store_submit(x->owner->store, &x->op);
+}
+
+static void look_again(struct fetch *x)
+{
+    FIRN_SOMETIMES("log: a slot that looked damaged looked at again");
+    firn_store_op_clear(&x->op);
+    x->bad = false;
+    x->err.text[0] = '\0';
+    send(x);
+}
+
 static void ready(struct fetch *x)
 {
     struct firn_slots *f = x->owner;
+    if (f && x->bad && x->looks < LOOKS_MAX) {
+        look_again(x);
+        return;
+    }
     x->state = FETCH_READY;
     if (!f) {
         fetch_free(x);
@@ -205,7 +230,7 @@ static void hand_over(struct firn_slots *f, struct fetch *x)
         .object_bytes = x->op.req.reply.len,
         .status = x->status,
         .err = &x->err,
-        .newer = x->newer,
+        .newer = x->bad && x->status == FIRN_INVALID,
     };
     firn_list_remove(&x->link);
     f->count--;
@@ -259,11 +284,10 @@ static bool fetch_start(struct firn_slots *f, uint64_t slot)
     x->op.flags = FIRN_STORE_HEDGE;
     x->op.done = got;
     x->op.arg = x;
-    x->state = FETCH_FLIGHT;
     firn_list_init(&x->link);
     firn_list_push(&f->fetches, &x->link);
     f->count++;
-    firn_store_submit(f->store, &x->op);
+    send(x);
     return true;
 }
 

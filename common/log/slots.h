@@ -3,7 +3,9 @@
  * The fetcher GETs consecutive slots of one epoch, several at a time, and delivers them strictly in
  * slot order: batches decoded and checked, until it meets a seal, an empty slot or a failure, where
  * it stops and forgets what it had fetched ahead ("slots fetched ahead count in slot order",
- * PROTOCOL.md). Whether an empty slot or a seal is to be believed is the user's business. */
+ * PROTOCOL.md). A slot that looks damaged, or of a format from the future, has looked so three
+ * times in a row: bits also flip on the way. Whether an empty slot or a seal is to be believed is
+ * the user's business. */
 #ifndef FIRN_LOG_SLOTS_H
 #define FIRN_LOG_SLOTS_H
 

@@ -7,8 +7,6 @@
 #define REST_NS (500 * FIRN_MS)
 /* S5: the share of wal_grace within which a manifest read vouches for what came after it. */
 #define VOUCH_SHARE 4
-/* A flipped bit looks like a newer format, too: so often in a row, and it is believed. */
-#define NEWER_MAX 3
 /* Date counts whole seconds: one is added to a duration measured by it. */
 #define DATE_GRAIN_MS 1000
 
@@ -36,7 +34,6 @@ struct firn_tail {
 
     struct firn_manifest_read read;
     bool reading;
-    unsigned newer; /* times in a row that the next slot was of a format we do not know */
     struct firn_timer rest;
     struct firn_defer start;
     struct firn_tail_stats stats;
@@ -195,13 +192,12 @@ static void on_batch(struct firn_tail *t, const struct firn_slot_result *r)
 static void on_slot(void *arg, const struct firn_slot_result *r)
 {
     struct firn_tail *t = arg;
-    t->newer = r->found == FIRN_FOUND_FAILED && r->newer ? t->newer + 1 : 0;
     switch (r->found) {
     case FIRN_FOUND_BATCH:
         on_batch(t, r);
         return;
     case FIRN_FOUND_FAILED:
-        fail(t, r->status, r->err, t->newer >= NEWER_MAX);
+        fail(t, r->status, r->err, r->newer);
         return;
     case FIRN_FOUND_SEAL:
         t->stats.seals++;

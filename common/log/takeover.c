@@ -214,25 +214,29 @@ static void barrier_decided(struct firn_takeover *t, struct seal_put *p)
     seal_free(p);
 }
 
-/* What lies in a slot that we wanted to seal is damaged: name it. */
-static void damaged(struct firn_takeover *t, const struct seal_put *p, enum firn_status s,
-                    const struct firn_err *why)
+static void walk_on(struct firn_takeover *t)
 {
-    struct firn_err err = {0};
-    (void)firn_fail(&err, s, "%s: %s", p->name, why->text[0] ? why->text : firn_status_name(s));
-    finish(t, s, &err);
+    firn_slots_seek(t->slots, t->at);
+    firn_slots_run(t->slots);
+}
+
+/* What lay in a slot that we wanted to seal looks damaged, maybe so only on the way: the fetcher
+ * looks at it again, often enough to say. Where it finds none any more (the slot was collected) we
+ * put a seal there that nobody believes, and the read of the manifest that follows stops us. */
+static void look_closer(struct firn_takeover *t)
+{
+    FIRN_SOMETIMES("log: what a seal met looked damaged");
+    walk_on(t);
 }
 
 /* The slot we wanted holds something else; look what. */
 static void look(struct firn_takeover *t, struct seal_put *p)
 {
     struct firn_slice found = firn_buf_slice(&p->op.found);
-    struct firn_err err = {0};
     if (firn_slot_kind(found) == FIRN_SLOT_SEAL) {
         struct firn_seal seal;
-        enum firn_status s = firn_seal_decode(found, &t->opt.db, p->place, &seal, &err);
-        if (s != FIRN_OK) {
-            damaged(t, p, s, &err);
+        if (firn_seal_decode(found, &t->opt.db, p->place, &seal, NULL) != FIRN_OK) {
+            look_closer(t);
             return;
         }
         FIRN_SOMETIMES("log: a seal race lost to another taker");
@@ -243,15 +247,13 @@ static void look(struct firn_takeover *t, struct seal_put *p)
     struct firn_batch_header batch;
     struct firn_buf raw;
     firn_buf_init(&raw, t->opt.batch_raw_max);
-    enum firn_status s =
-        firn_batch_decode(found, &t->opt.db, p->place, t->opt.batch_raw_max, &batch, &raw, &err);
-    if (s != FIRN_OK) {
-        damaged(t, p, s, &err);
+    if (firn_batch_decode(found, &t->opt.db, p->place, t->opt.batch_raw_max, &batch, &raw, NULL) !=
+        FIRN_OK) {
+        look_closer(t);
     } else if (apply(t, &batch, firn_buf_slice(&raw))) {
         FIRN_SOMETIMES("log: a seal race lost to a batch");
         barrier_raise(t);
-        firn_slots_seek(t->slots, t->at);
-        firn_slots_run(t->slots);
+        walk_on(t);
     }
     firn_buf_clear(&raw);
 }

@@ -22,6 +22,8 @@ static struct firn_err why;
 static struct firn_place at;
 static void (*meanwhile)(void);
 static enum firn_fake_fate fate;
+/* So many GETs of that slot meet a flipped bit. */
+static unsigned flips, gets;
 
 static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
                        struct firn_fake_plan *plan)
@@ -31,7 +33,11 @@ static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os
     (void)n;
     plan->fate = FIRN_FAKE_CLEAN;
     firn_name_slot(name, firn_id_short(&db), at);
-    if (req->op != FIRN_OS_PUT || strcmp(req->key, name) != 0 || !meanwhile)
+    if (strcmp(req->key, name) != 0)
+        return;
+    if (req->op == FIRN_OS_GET && gets++ < flips)
+        plan->fate = FIRN_FAKE_BIT_FLIP;
+    if (req->op != FIRN_OS_PUT || !meanwhile)
         return;
     plan->fate = fate;
     meanwhile();
@@ -61,10 +67,9 @@ static void done(void *arg, enum firn_status status, const struct firn_err *err)
     why = *err;
 }
 
-static int open_world(void **state)
+static void open_seed(uint64_t seed)
 {
-    (void)state;
-    world = firn_fake_world_new(&(struct firn_fake_options){.seed = 4});
+    world = firn_fake_world_new(&(struct firn_fake_options){.seed = seed});
     env = firn_fake_env(firn_fake_node_add(world, NULL));
     assert_int_equal(firn_store_create(env, NULL, &store), FIRN_OK);
     firn_fake_on_request(world, on_request, NULL);
@@ -72,6 +77,13 @@ static int open_world(void **state)
     over = false;
     meanwhile = NULL;
     fate = FIRN_FAKE_CLEAN;
+    flips = gets = 0;
+}
+
+static int open_world(void **state)
+{
+    (void)state;
+    open_seed(4);
     return 0;
 }
 
@@ -84,6 +96,7 @@ static int close_world(void **state)
 {
     (void)state;
     firn_takeover_free(takeover);
+    takeover = NULL;
     assert_true(is_idle(store) || firn_fake_run_until(world, is_idle, store, WAIT_NS));
     firn_store_free(store);
     firn_fake_world_free(world);
@@ -251,6 +264,40 @@ static void damage_ends_it(void **state)
     assert_non_null(strstr(why.text, "wal/"));
 }
 
+#define FLIP_SEEDS 50 /* another bit each time */
+
+/* A flipped bit can look like damage, or like a format from the future. */
+static void what_looks_damaged_is_looked_at_again(void **state)
+{
+    for (uint64_t seed = 1; seed <= FLIP_SEEDS; seed++) {
+        (void)close_world(state);
+        open_seed(seed);
+        batch(1, 0);
+        batch(1, 1);
+        at = (struct firn_place){1, seed % 2};
+        flips = 2;
+        take_over();
+        assert_int_equal(how, FIRN_OK);
+        assert_true(napplied == 2 && gets == 3 && sealed_at(0, 1, 2));
+    }
+}
+
+/* … also behind a 412. */
+static void what_a_seal_met_is_looked_at_again(void **state)
+{
+    for (uint64_t seed = 1; seed <= FLIP_SEEDS; seed++) {
+        (void)close_world(state);
+        open_seed(seed);
+        batch(1, 0);
+        at = (struct firn_place){1, 1};
+        meanwhile = seed % 2 ? a_batch_lands : a_seal_lands;
+        flips = 2; /* the GET that finds nothing, and the look */
+        take_over();
+        assert_int_equal(how, FIRN_OK);
+        assert_true(napplied == 1 + seed % 2 && gets >= 3 && sealed_at(0, 1, 1 + seed % 2));
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -263,6 +310,8 @@ int main(void)
         TEST(its_own_seal_is_known_again),
         TEST(a_slot_that_was_collected_ends_it),
         TEST(damage_ends_it),
+        TEST(what_looks_damaged_is_looked_at_again),
+        TEST(what_a_seal_met_is_looked_at_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
