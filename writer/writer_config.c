@@ -4,6 +4,10 @@
 #include "format/event.h"
 #include "manifest/settings.h"
 
+/* Clients are answered after commit-timeout, but their settings go on waiting for a manifest that
+ * cannot be written: at most so many. */
+#define SETTINGS_PENDING_MAX 64
+
 /* A CONFIG SET of a setting that the manifest keeps: one commit. */
 struct setting {
     struct firn_setting_intent intent;
@@ -21,6 +25,7 @@ static void setting_committed(struct firn_intent *it)
         firn_writer__see_manifest(w, it->manifest);
     s->done(s->arg, it->status, &it->err);
     firn_free(s);
+    w->settings_pending--;
     firn_writer__settled(w);
 }
 
@@ -31,6 +36,11 @@ enum firn_status firn_writer__set_manifest(struct firn_db *db, const char *name,
 {
     struct firn_writer *w = db->role;
     const struct firn_conf_def *def = firn_conf_find(firn_slice_str(name));
+    if (w->settings_pending >= SETTINGS_PENDING_MAX)
+        return firn_fail(err, FIRN_LIMIT,
+                         "%u settings wait already for the manifest to be written; nothing was "
+                         "changed, it is safe to retry",
+                         w->settings_pending);
     struct setting *s = firn_calloc(1, sizeof *s);
     if (!s)
         return firn_fail(err, FIRN_LIMIT, "out of memory");
@@ -47,6 +57,7 @@ enum firn_status firn_writer__set_manifest(struct firn_db *db, const char *name,
     s->intent.base.done = setting_committed;
     s->intent.base.arg = s;
     w->pending++;
+    w->settings_pending++;
     firn_manifest_setting(w->mnode, &s->intent);
     return FIRN_OK;
 }

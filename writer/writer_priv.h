@@ -153,6 +153,7 @@ struct firn_writer {
     uint64_t newest_now_ms;       /* now never goes back: what expired once stays expired */
     struct firn_timer halt_timer; /* shutdown-timeout */
     unsigned pending;             /* things under way that the end waits for */
+    unsigned settings_pending;    /* of them: commits of settings */
     struct firn_defer end_defer, shut_defer, fence_defer;
     struct firn_timer idle_wait; /* the end waits for fetches under way */
     struct firn_collector metrics;

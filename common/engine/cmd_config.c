@@ -135,7 +135,9 @@ static enum firn_status check_all(struct firn_eval *x, const struct pair *pairs,
                              len, (const char *)name.data);
             return FIRN_INVALID;
         }
-        if (is_commit(name) && (!db->writable || db->fenced || !db->vt->set_manifest)) {
+        /* What is under way already is answered with its outcome. */
+        bool refuses = !db->writable || (db->fenced && !x->s->commit) || !db->vt->set_manifest;
+        if (is_commit(name) && refuses) {
             firn_reply_error(
                 x->out, "READONLY '%s' is kept in the manifest: set it on the writer%s%s",
                 firn_conf_find(name)->name, db->writer_addr[0] ? " at " : "", db->writer_addr);
@@ -145,6 +147,16 @@ static enum firn_status check_all(struct firn_eval *x, const struct pair *pairs,
             return set_error(x, x->argv[pairs[i].arg], err.text);
     }
     return FIRN_OK;
+}
+
+enum firn_status firn_engine__setting_unknown(struct firn_eval *x)
+{
+    x->e->stat.unknown++;
+    firn_reply_error(x->out,
+                     "KVUNKNOWN the manifest is not known to be written within %u ms; "
+                     "what was to be set may yet be, once",
+                     (unsigned)(x->db->settings->commit_timeout_ns / FIRN_MS));
+    return FIRN_INVALID;
 }
 
 static void committed(void *arg, enum firn_status st, const struct firn_err *err)
@@ -159,6 +171,12 @@ static void committed(void *arg, enum firn_status st, const struct firn_err *err
     if (err)
         c->err = *err;
     firn_conn_resume(c->session->c);
+}
+
+static enum firn_status await_commit(struct firn_eval *x)
+{
+    struct firn_wait w = {.kind = FIRN_WAIT_COMMIT, .deadline_ns = x->s->commit->deadline_ns};
+    return firn_engine__await(x, &w); /* answered before it is done, it is let go */
 }
 
 static enum firn_status begin_commit(struct firn_eval *x, struct firn_slice name,
@@ -180,9 +198,9 @@ static enum firn_status begin_commit(struct firn_eval *x, struct firn_slice name
         return set_error(x, name, err.text);
     }
     c->session = x->s;
+    c->deadline_ns = firn_boot_ns(x->db->env) + x->db->settings->commit_timeout_ns;
     x->s->commit = c;
-    struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
-    return firn_engine__await(x, &w);
+    return await_commit(x);
 }
 
 /* Commit the manifest settings one after the other; s->commits_done says how many are. */
@@ -198,15 +216,15 @@ static enum firn_status commit_all(struct firn_eval *x, const struct pair *pairs
                              "the database's settings cannot be changed inside of a transaction");
         if (!s->commit)
             return begin_commit(x, pairs[i].name, pairs[i].value);
-        if (!s->commit->done) {
-            struct firn_wait w = {.kind = FIRN_WAIT_COMMIT};
-            return firn_engine__await(x, &w);
-        }
+        if (!s->commit->done)
+            return await_commit(x);
         enum firn_status st = s->commit->status;
         struct firn_err err = s->commit->err;
         firn_free(s->commit);
         s->commit = NULL;
         s->commits_done++;
+        if (st == FIRN_UNCERTAIN)
+            return firn_engine__setting_unknown(x);
         if (st != FIRN_OK)
             return set_error(x, x->argv[pairs[i].arg],
                              err.text[0] ? err.text : firn_status_name(st));

@@ -77,9 +77,10 @@ struct firn_range {
     struct firn_buf last;     /* the handler's: the last key taken (user part) */
 };
 
-/* A commit of a manifest setting under way for CONFIG SET; outlives its connection if need be. */
+/* A commit of a manifest setting under way for CONFIG SET; outlives its command if need be. */
 struct firn_setting_commit {
-    struct firn_session *session; /* NULL: the connection is gone */
+    struct firn_session *session; /* NULL: it was answered, or the connection is gone */
+    uint64_t deadline_ns;         /* boot clock: then the answer is -KVUNKNOWN */
     bool done;
     enum firn_status status;
     struct firn_err err;
@@ -156,6 +157,7 @@ struct firn_engine_stats {
     uint64_t writes, noops;
     uint64_t parked[FIRN_WAIT_COMMIT + 1]; /* by reason */
     uint64_t stale, busy, readonly, corrupt, fetch_errors;
+    uint64_t unknown; /* CONFIG SETs answered -KVUNKNOWN; of other writes the server counts them */
     uint64_t cold_reads, cold_trips, cold_gets, cold_bytes;
     uint64_t reloads;
     struct firn_hist parked_ns;     /* from a parked command's arrival to its end */
@@ -470,6 +472,17 @@ void firn_engine__scratch_done(struct firn_eval *x);
 /* ---- engine.c */
 /* Hand the server those settings that it keeps for itself. LIMIT: memory. */
 enum firn_status firn_engine__settings_changed(struct firn_engine *e) FIRN_MUST_USE;
+
+/* Writes answered -KVUNKNOWN so far. */
+static inline uint64_t firn_engine__unknown(const struct firn_engine *e)
+{
+    const struct firn_server_stats *r = firn_server_stats(e->server);
+    return r->expired_writes + r->failed_gates + e->stat.unknown;
+}
+
+/* ---- cmd_config.c */
+/* Answer that a setting may yet change; INVALID. */
+enum firn_status firn_engine__setting_unknown(struct firn_eval *x) FIRN_MUST_USE;
 
 /* ---- cmd_kv_session.c */
 /* KV.COST counts from here. */

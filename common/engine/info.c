@@ -167,7 +167,7 @@ static void info_stats(struct info *in)
     number(in, "firn_noop_commands", s->noops);
     number(in, "firn_kvstale", s->stale);
     number(in, "firn_kvbusy", s->busy);
-    number(in, "firn_kvunknown", r->expired_writes + r->failed_gates);
+    number(in, "firn_kvunknown", firn_engine__unknown(in->e));
     from_role(in, "stats");
 }
 

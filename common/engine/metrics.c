@@ -18,9 +18,9 @@ static void collect_parked(struct firn_metrics_out *out, const struct firn_engin
                              s->parked[i], "reason", reason[i], NULL);
 }
 
-static void collect_server(struct firn_metrics_out *out, struct firn_server *server)
+static void collect_server(struct firn_metrics_out *out, const struct firn_engine *e)
 {
-    const struct firn_server_stats *r = firn_server_stats(server);
+    const struct firn_server_stats *r = firn_server_stats(e->server);
     firn_metrics_counter(out, "connections_received_total", "Connections accepted.",
                          r->connections_received, NULL);
     firn_metrics_counter(out, "connections_rejected_total", "Connections refused.",
@@ -34,7 +34,7 @@ static void collect_server(struct firn_metrics_out *out, struct firn_server *ser
     firn_metrics_counter(out, "replies_gated_total", "Replies held until durable.",
                          r->gated_replies, NULL);
     firn_metrics_counter(out, "replies_unknown_total", "Writes answered -KVUNKNOWN.",
-                         r->expired_writes + r->failed_gates, NULL);
+                         firn_engine__unknown(e), NULL);
     firn_metrics_counter(out, "clients_evicted_total",
                          "Connections closed because all clients held too much memory.", r->evicted,
                          NULL);
@@ -144,7 +144,7 @@ static void collect_snapshots(struct firn_metrics_out *out, const struct firn_en
 void firn_engine_collect(struct firn_metrics_out *out, void *engine)
 {
     const struct firn_engine *e = engine;
-    collect_server(out, e->server);
+    collect_server(out, e);
     collect_outcomes(out, &e->stat);
     collect_reads(out, &e->stat);
     collect_parked(out, &e->stat);

@@ -21,6 +21,10 @@ static enum firn_status timed_out(struct firn_eval *x, enum firn_wait_kind kind)
                          x->db->busy_why ? x->db->busy_why : "no room within commit-timeout");
         return FIRN_INVALID;
     }
+    if (kind == FIRN_WAIT_COMMIT) {
+        FIRN_SOMETIMES("engine: a setting not committed in time");
+        return firn_engine__setting_unknown(x);
+    }
     FIRN_SOMETIMES("engine: a read refused after waiting");
     e->stat.stale++;
     const char *what = kind == FIRN_WAIT_OWN     ? "this connection's own writes were not durable"
@@ -86,8 +90,8 @@ void firn_engine__park(struct firn_eval *x)
             firn_timer_start(x->db->env, &e->turn, 0);
         return;
     }
-    if (s->wait.kind == FIRN_WAIT_FETCH || s->wait.kind == FIRN_WAIT_COMMIT)
-        return; /* their callbacks wake it */
+    if (s->wait.kind == FIRN_WAIT_FETCH)
+        return; /* its callback wakes it */
     firn_list_push(&e->waiting, &s->wait.link);
     if (!firn_timer_running(&e->tick))
         firn_timer_start(x->db->env, &e->tick, FIRN_ENGINE_TICK_NS);
@@ -127,11 +131,11 @@ static bool wait_over(struct firn_engine *e, const struct firn_wait *w, bool *ro
     case FIRN_WAIT_PIN: /* their own callbacks wake them */
     case FIRN_WAIT_LOG:
     case FIRN_WAIT_SLEEP:
+    case FIRN_WAIT_COMMIT:
         return false;
     case FIRN_WAIT_NONE:
     case FIRN_WAIT_FETCH:
     case FIRN_WAIT_TURN:
-    case FIRN_WAIT_COMMIT:
         break;
     }
     return true;

@@ -95,7 +95,8 @@ static void commands(struct stage *s)
     stage_hang_up(c);
 }
 
-/* CONFIG SET is answered when the manifest has it: it waits while that cannot be written. */
+/* CONFIG SET is answered when the manifest has it, or with -KVUNKNOWN while that cannot be written.
+ */
 static void setting(struct stage *s)
 {
     struct stage_client *c = client_of(s->writer);

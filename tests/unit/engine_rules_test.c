@@ -429,6 +429,53 @@ static void manifest_setting_is_committed(void **state)
     fixture_stop(&f);
 }
 
+static void end_commit(struct fixture *f, enum firn_status st)
+{
+    struct firn_err err = {"the store"};
+    f->set_done(f->set_arg, st, &err);
+    firn_fake_run_for(f->world, FIRN_MS);
+}
+
+static void a_setting_is_answered_in_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_start(&f, true);
+    struct client *c = fixture_connect(&f), *d = fixture_connect(&f);
+    f.set_held = true;
+    CALL(c, "CONFIG SET history 2h timeout 7", "");
+    firn_fake_run_for(f.world, 1400 * FIRN_MS);
+    CALL(c, "PING", "");
+    firn_fake_run_for(f.world, 200 * FIRN_MS);
+    EXPECT(c, "-KVUNKNOWN the manifest is not known to be written within 1500 ms; what was to be "
+              "set may yet be, once\r\n+PONG\r\n");
+    CALL(c, "CONFIG GET timeout", "*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n");
+    end_commit(&f, FIRN_OK); /* nobody waits for it any more */
+    CALL(c, "CONFIG SET history 3h", "");
+    firn_fake_run_for(f.world, 1400 * FIRN_MS);
+    end_commit(&f, FIRN_OK);
+    EXPECT(c, "+OK\r\n");
+    CALL(c, "CONFIG SET history 4h", "");
+    end_commit(&f, FIRN_UNCERTAIN);
+    EXPECT_START(c, "-KVUNKNOWN");
+    CALL(c, "CONFIG SET history 5h", "");
+    end_commit(&f, FIRN_DENIED);
+    EXPECT_START(c, "-ERR CONFIG SET failed (possibly related to argument 'history') - the store");
+    CALL(c, "CONFIG SET history 6h", "");
+    client_hang_up(c);
+    firn_fake_run_for(f.world, 2 * FIRN_SEC);
+    end_commit(&f, FIRN_OK);
+    CALL(d, "CONFIG SET history 7h", "");
+    f.db.fenced = true; /* which says nothing about the commit */
+    firn_engine_fence(f.engine);
+    EXPECT(d, "");
+    end_commit(&f, FIRN_UNCERTAIN);
+    EXPECT_START(d, "-KVUNKNOWN");
+    CALL(d, "CONFIG SET history 8h",
+         "-READONLY 'history' is kept in the manifest: set it on the writer\r\n");
+    fixture_stop(&f);
+}
+
 static void explanation_waits_as_the_read(void **state)
 {
     (void)state;
@@ -471,6 +518,7 @@ int main(void)
         cmocka_unit_test(tokens),
         cmocka_unit_test(connection_closes_while_parked),
         cmocka_unit_test(manifest_setting_is_committed),
+        cmocka_unit_test(a_setting_is_answered_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
