@@ -170,7 +170,8 @@ static uint32_t least_state(const struct order *o, const struct hist_op *op)
         lo = o->session[op->who.session];
     uint32_t waited = op->wait_seqno ? witness_state_of(x->w, op->wait_seqno) : 0;
     lo = waited > lo ? waited : lo;
-    return op->final ? (uint32_t)x->w->units : lo;
+    uint32_t end = op->final && op->invoked_ns ? witness_durable_by(x->w, op->invoked_ns - 1) : 0;
+    return end > lo ? end : lo;
 }
 
 static void saw(struct order *o, const struct hist_op *op, uint32_t state)

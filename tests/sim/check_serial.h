@@ -14,7 +14,7 @@
  * - a value with a time to live may be seen or not within skew_ms of its time; where the state's
  * log time has passed it, it is gone for ever, and the writer's commands see it until its slot's
  * log time and not when the log time before had passed it;
- * - a final read shows the very end.
+ * - a final read shows all that was durable when it was asked for, acknowledged or not.
  *
  * On connections that acknowledge what is applied (KV.ACK APPLIED) writes may be lost, and reads
  * may show what was lost; both are counted.

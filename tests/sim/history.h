@@ -122,7 +122,7 @@ struct hist_op {
     struct hist_who who;
     uint8_t form, outcome;
     bool again; /* hist_again */
-    bool final; /* a read when all is over: it must show the very end */
+    bool final; /* a read when all is quiet: it must show all that is durable */
     uint64_t invoked_ns;
     uint64_t replied_ns; /* HIST_NEVER: no answer came */
     uint64_t snapshot;   /* AT: id on this node; 0: none */
