@@ -40,7 +40,8 @@ struct firn_s3__creds {
 
     struct firn_s3__keys keys;
     uint64_t generation;  /* of keys; 0 = there are none yet */
-    bool stale;           /* the store refused them */
+    bool stale;           /* the store called them bad: not used any more */
+    bool suspect;         /* the store denied them something: used until there are others */
     bool from_profile;    /* they are a file's, which may be read again at no cost */
     bool instance_worked; /* instance metadata has given some before */
     bool fetching, in_get;
@@ -107,7 +108,7 @@ static bool is_line(struct firn_slice s)
 }
 
 /* The fetch gave these. They are named anew only when they are others. */
-static void adopt(struct firn_s3__creds *c, const struct firn_s3__keys *k)
+static void adopt(struct firn_s3__creds *c, const struct firn_s3__keys *k, bool from_profile)
 {
     if (!is_word(k->id) || !is_word(k->secret) || !is_word(k->token)) {
         fail(c, FIRN_INVALID, "the credentials found hold blanks or control characters");
@@ -121,7 +122,8 @@ static void adopt(struct firn_s3__creds *c, const struct firn_s3__keys *k)
                 strcmp(k->secret, c->keys.secret) == 0 && strcmp(k->token, c->keys.token) == 0;
     c->keys = *k;
     c->generation += !same;
-    c->stale = false;
+    c->from_profile = from_profile;
+    c->stale = c->suspect = false;
     ended(c, FIRN_OK);
 }
 
@@ -130,8 +132,7 @@ static void on_fetched(struct firn_s3__fetch *f)
     struct firn_s3__creds *c = f->arg;
     if (f->status == FIRN_OK) {
         c->instance_worked = c->instance_worked || f->remote == FIRN_S3__INSTANCE;
-        c->from_profile = false;
-        adopt(c, &f->keys);
+        adopt(c, &f->keys, false);
         OPENSSL_cleanse(&f->keys, sizeof f->keys);
     } else if (f->status == FIRN_TRANSIENT && f->remote == FIRN_S3__INSTANCE &&
                !c->instance_worked) {
@@ -283,8 +284,7 @@ static void on_profile(struct firn_s3__creds *c, const struct firn_s3__profile *
     const char *name = firn_s3__profile_name(c->profile);
     char text[256];
     if (p->keys.id[0] && p->keys.secret[0]) {
-        c->from_profile = true;
-        adopt(c, &p->keys);
+        adopt(c, &p->keys, true);
     } else if (p->keys.id[0] || p->keys.secret[0]) {
         (void)snprintf(text, sizeof text,
                        "profile \"%.64s\" has only one of aws_access_key_id and "
@@ -303,6 +303,12 @@ static void on_profile(struct firn_s3__creds *c, const struct firn_s3__profile *
         (void)snprintf(text, sizeof text, "the AWS files have no profile \"%.64s\" with keys",
                        name);
         fail(c, FIRN_DENIED, text);
+    } else if (c->from_profile) {
+        /* The file is gone or empty, maybe for the moment in which it is replaced: no reason to go
+         * on as somebody else. */
+        (void)snprintf(text, sizeof text, "the AWS files have no keys for profile \"%.64s\" now",
+                       name);
+        fail(c, FIRN_DENIED, text);
     } else {
         try_container(c);
     }
@@ -315,9 +321,8 @@ static void adopt_env(struct firn_s3__creds *c, const char *id, const char *secr
     bool ok = firn_s3__copy(firn_slice_str(id), k.id, sizeof k.id) &&
               firn_s3__copy(firn_slice_str(secret), k.secret, sizeof k.secret) &&
               firn_s3__copy(firn_slice_str(token ? token : ""), k.token, sizeof k.token);
-    c->from_profile = false;
     if (ok)
-        adopt(c, &k);
+        adopt(c, &k, false);
     else
         fail(c, FIRN_INVALID, "the credentials in the environment are too long, or no text");
     OPENSSL_cleanse(&k, sizeof k);
@@ -390,7 +395,8 @@ enum firn_status firn_s3__creds_get(struct firn_s3__creds *c, const struct firn_
 {
     FIRN_ASSERT(!c->in_get);
     for (;;) {
-        if (!good_for(c, REFRESH_MS) && !c->fetching && uv_hrtime() >= c->not_before_ns)
+        bool wanted = !good_for(c, REFRESH_MS) || c->suspect;
+        if (wanted && !c->fetching && uv_hrtime() >= c->not_before_ns)
             fetch_in_get(c);
         /* Old ones that still work are better than none. */
         if (good_for(c, c->fetching ? EXPIRE_MS : 0)) {
@@ -407,14 +413,22 @@ enum firn_status firn_s3__creds_get(struct firn_s3__creds *c, const struct firn_
     }
 }
 
+/* They are these, and were not fetched just now. */
+static bool may_be_others(const struct firn_s3__creds *c, uint64_t generation)
+{
+    return generation == c->generation && uv_hrtime() - c->fetched_ns >= REJECT_PAUSE_NS;
+}
+
 void firn_s3__creds_reject(struct firn_s3__creds *c, uint64_t generation)
 {
-    if (generation == c->generation && uv_hrtime() - c->fetched_ns >= REJECT_PAUSE_NS)
+    if (may_be_others(c, generation))
         c->stale = true;
 }
 
 void firn_s3__creds_deny(struct firn_s3__creds *c, uint64_t generation)
 {
-    if (c->from_profile)
-        firn_s3__creds_reject(c, generation);
+    if (c->from_profile && !c->suspect && may_be_others(c, generation)) {
+        c->suspect = true;
+        c->not_before_ns = 0;
+    }
 }

@@ -52,8 +52,8 @@ enum firn_status firn_s3__creds_get(struct firn_s3__creds *c, const struct firn_
 void firn_s3__creds_reject(struct firn_s3__creds *c, uint64_t generation);
 /* The store knows them, or does not say, but denies what was asked: it may be a key that was
  * removed (Ceph answers so while it remembers the user) or one that lacks a right. Those of a file
- * are read again, for it may hold others by now; to ask anybody else for that would not be worth
- * it. */
+ * are read again, for it may hold others by now, and serve on until it gives others; to ask anybody
+ * else for that would not be worth it. */
 void firn_s3__creds_deny(struct firn_s3__creds *c, uint64_t generation);
 
 /* ---- s3_creds_http.c: the requests of web identity, container and instance metadata */

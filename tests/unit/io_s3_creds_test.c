@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 /* ---- credentials */
 
@@ -258,6 +259,75 @@ static void test_profiles(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* The library's pauses are counted by this: time that a test lets pass. */
+static uint64_t skipped_ns;
+
+uint64_t uv_hrtime(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec + skipped_ns;
+}
+
+/* `ms` in which a thread may read a file, and seconds that only the library counts. */
+static void pause_for(unsigned ms, unsigned skip_s)
+{
+    assert_int_equal(usleep(ms * 1000), 0);
+    skipped_ns += skip_s * SECOND;
+}
+
+/* A store that grants all but to delete; and a container's endpoint. */
+static struct answer no_delete(const char *request, unsigned n)
+{
+    if (strncmp(request, "DELETE ", 7) == 0)
+        return (struct answer){ERROR("403 Forbidden", "AccessDenied", "no"), true};
+    return container(request, n);
+}
+
+#define FILE_OF(id) "[default]\naws_access_key_id = " id "\naws_secret_access_key = " SECRET "\n"
+
+/* After a denial keys of a file are read again; they serve until the file gives others, though it
+ * be cut or missing at the moment, and nobody else is asked. */
+static void test_denied_one_right(void **state)
+{
+    char path[] = "/tmp/firn-s3-keys-XXXXXX", uri[128];
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    no_env_keys();
+    write_file(path, FILE_OF("file-id"), 0600);
+    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+    (void)snprintf(uri, sizeof uri, "%s/creds", w.endpoint);
+    (void)setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri, 1);
+    (void)setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Bearer abc", 1);
+    w.script = no_delete;
+    open_store("");
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    static const char *const meanwhile[] = {"", "[default]\naws_access_key_id = file-id\n", NULL};
+    for (size_t i = 0; i < 3; i++) {
+        pause_for(0, 11);
+        simple(FIRN_OS_DELETE, FIRN_DENIED, "AccessDenied");
+        if (meanwhile[i])
+            write_file(path, meanwhile[i], 0600);
+        else
+            assert_int_equal(unlink(path), 0);
+        for (unsigned k = 0; k < 3; k++) {
+            simple(FIRN_OS_PUT, FIRN_OK, NULL);
+            pause_for(10, 2);
+        }
+    }
+    assert_int_equal(count("Credential=file-id/"), 13);
+    assert_int_equal(count("GET /creds"), 0);
+    write_file(path, FILE_OF("new-id"), 0600);
+    for (unsigned k = 0; k < 15 && !count("Credential=new-id/"); k++) {
+        simple(FIRN_OS_PUT, FIRN_OK, NULL);
+        pause_for(20 << k / 2, 2); /* on a busy machine threads take their time */
+    }
+    assert_true(count("Credential=new-id/"));
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +339,7 @@ int main(void)
         TEST(test_no_credentials),
         TEST(test_web_identity),
         TEST(test_profiles),
+        TEST(test_denied_one_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
