@@ -60,7 +60,7 @@ struct firn_reader {
     uint64_t want_until_ns;
     struct firn_timer want_timer;
     struct firn_hist probe_time;
-    uint64_t newest_now_ms;  /* now never goes back: what expired once stays expired */
+    uint64_t newest_now_ms;  /* now does not go back a little: what expired stays expired */
     struct firn_seals seals; /* the seals that were believed */
 
     unsigned pending;

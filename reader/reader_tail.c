@@ -24,14 +24,20 @@
 /* How long the tail goes on looking for a place after somebody last asked for it. */
 #define WANT_NS (60 * FIRN_SEC)
 
+/* Of the Dates that a right store sends: they count whole seconds and come with a delay. */
+#define DATE_SLACK_MS UINT64_C(2000)
+
+/* Held by right Dates, a clock that jumps moves now within clock-skew-max to either side: as far it
+ * does not go back. Further ahead only a wrong Date can have led it, and then it does: what was
+ * hidden must not stay so for as long as that was wrong. */
 uint64_t firn_reader__now_ms(struct firn_db *db)
 {
     struct firn_reader *r = db->role;
-    uint64_t now = firn_store_hold_ms(db->store, firn_wall_ms(db->env),
-                                      db->settings->clock_skew_max_ns / FIRN_MS);
+    uint64_t skew_ms = db->settings->clock_skew_max_ns / FIRN_MS;
+    uint64_t now = firn_store_hold_ms(db->store, firn_wall_ms(db->env), skew_ms);
     if (now < db->log_time_ms)
         now = db->log_time_ms;
-    if (now > r->newest_now_ms)
+    if (now > r->newest_now_ms || r->newest_now_ms - now > 2 * (skew_ms + DATE_SLACK_MS))
         r->newest_now_ms = now;
     return r->newest_now_ms;
 }
