@@ -12,8 +12,10 @@ void sim_mend(struct sim *x)
         firn_fake_node_cut(x->cut->fake, false);
     if (x->split)
         firn_fake_net_split(x->split->fake, 0);
+    if (x->denied)
+        firn_fake_node_deny(x->denied->fake, false);
     firn_fake_store_down(x->w, false);
-    x->frozen = x->cut = x->split = NULL;
+    x->frozen = x->cut = x->split = x->denied = NULL;
 }
 
 bool sim_frozen(const struct node *n)
@@ -110,6 +112,35 @@ static void do_split(struct sim *x, struct node *n)
     x->split = n;
 }
 
+/* Its credentials are not taken, until the next strike. */
+static void do_deny(struct sim *x, struct node *n)
+{
+    if (x->denied)
+        return;
+    firn_fake_node_deny(n->fake, true);
+    x->denied = n;
+}
+
+/* Another process of that name on the same machine, while what the one before had sent may still
+ * land; half of them after a reboot. */
+static void do_restart(struct sim *x, struct node *n)
+{
+    sim_node_kill(n);
+    (void)sim_node_restart(x, n, firn_fake_strike_random(x->w) % 2);
+}
+
+static void do_promote(struct sim *x, struct node *n)
+{
+    (void)n;
+    sim_operator_promote(x);
+}
+
+static void do_set(struct sim *x, struct node *n)
+{
+    (void)n;
+    sim_operator_set(x);
+}
+
 static void do_second_writer(struct sim *x, struct node *n)
 {
     (void)n;
@@ -137,7 +168,7 @@ static void do_clock(struct sim *x, struct node *n)
 
 static const struct {
     const char *kind;
-    uint32_t ppm; /* of the strikes; together about 800,000 */
+    uint32_t ppm; /* of the strikes; together about a million */
     void (*act)(struct sim *x, struct node *n);
 } strike[] = {
     {"kill", 110000, do_kill},
@@ -153,6 +184,10 @@ static const struct {
     {"suspend", 60000, do_suspend},
     {"store down", 30000, do_store_down},
     {"wall clock", 50000, do_jump},
+    {"denied for a while", 40000, do_deny},
+    {"restart", 70000, do_restart},
+    {"promote", 80000, do_promote},
+    {"setting", 60000, do_set},
 };
 #define STRIKES (sizeof strike / sizeof strike[0])
 

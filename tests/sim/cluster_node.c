@@ -8,7 +8,7 @@ static void log_line(void *arg, enum firn_log_level level, const char *line, siz
     firn_fake_say(n->x->w, n->fake, "%.*s", (int)len, line);
 }
 
-static void ended(struct node *n)
+void sim_node_over(struct node *n)
 {
     n->over = true;
     n->x->ended_one = true;
@@ -27,7 +27,7 @@ static void writer_ended(void *arg, enum firn_writer_end how, const struct firn_
     struct node *n = arg;
     (void)err;
     n->x->r->count[SIM_fenced] += how == FIRN_WRITER_FENCED;
-    ended(n);
+    sim_node_over(n);
 }
 
 static void reader_ended(void *arg, bool failed, const struct firn_err *err)
@@ -35,14 +35,14 @@ static void reader_ended(void *arg, bool failed, const struct firn_err *err)
     struct node *n = arg;
     if (failed)
         sim_fail(n->x, "reader %u failed: %s", n->n, err->text);
-    ended(n);
+    sim_node_over(n);
 }
 
 static void compactor_ended(void *arg, enum firn_compactor_end how, const struct firn_err *err)
 {
     (void)how;
     (void)err;
-    ended(arg);
+    sim_node_over(arg);
 }
 
 static void begin(struct node *n)
@@ -68,6 +68,9 @@ static void begin(struct node *n)
                                           &n->core.compactor) == FIRN_OK);
         firn_compactor_start(n->core.compactor);
         break;
+    case ROLE_OPERATOR: /* who starts it says what it is to do */
+        n->core.operator= sim_operator_new(n);
+        break;
     }
 }
 
@@ -79,25 +82,26 @@ void sim_set_clock(struct node *n)
     firn_fake_node_clock(n->fake, off, (int32_t)sim_rnd(x, 2 * (uint64_t)drift) - drift);
 }
 
-struct node *sim_node_start(struct sim *x, enum role role, bool standby)
+static struct node *add(struct sim *x, enum role role)
 {
-    if (x->nodes == NODES_MAX)
-        return NULL;
     struct node *n = sim_alloc(sizeof *n);
     x->node[x->nodes] = n;
-    n->n = x->nodes++;
+    n->n = n->machine = x->nodes++;
     n->x = x;
     n->role = role;
-    n->standby = standby;
-    n->fake = firn_fake_node_add(x->w, NULL);
+    return n;
+}
+
+static struct node *start(struct node *n)
+{
+    struct sim *x = n->x;
     SIM_MUST(x, firn_fake_node_index(n->fake) == n->n);
     n->env = firn_fake_env(n->fake);
-    sim_set_clock(n);
     struct firn_store_options o = {.hedge_gets = true};
     SIM_MUST(x, firn_store_create(n->env, &o, &n->store) == FIRN_OK);
     char id[16];
-    (void)snprintf(id, sizeof id, "node-%u", n->n);
-    sim_settings(x, &n->settings, standby, id);
+    (void)snprintf(id, sizeof id, "node-%u", n->machine);
+    sim_settings(x, &n->settings, n->standby, id);
     firn_obs_init(&n->obs);
     if (x->spec->trace) {
         n->obs.log.sink = log_line;
@@ -106,6 +110,28 @@ struct node *sim_node_start(struct sim *x, enum role role, bool standby)
     SIM_COUNT(x, starts);
     begin(n);
     return n;
+}
+
+struct node *sim_node_start(struct sim *x, enum role role, bool standby)
+{
+    if (x->nodes == NODES_MAX)
+        return NULL;
+    struct node *n = add(x, role);
+    n->standby = standby;
+    n->fake = firn_fake_node_add(x->w, NULL);
+    sim_set_clock(n);
+    return start(n);
+}
+
+struct node *sim_node_restart(struct sim *x, struct node *old, bool rebooted)
+{
+    if (x->nodes == NODES_MAX)
+        return NULL;
+    struct node *n = add(x, old->role);
+    n->standby = old->standby;
+    n->machine = old->machine;
+    n->fake = firn_fake_node_restart(old->fake, rebooted);
+    return start(n);
 }
 
 /* ---- the end of a node */
@@ -121,6 +147,9 @@ void sim_node_free(struct node *n)
         break;
     case ROLE_COMPACTOR:
         firn_compactor_free(n->core.compactor);
+        break;
+    case ROLE_OPERATOR:
+        sim_operator_free(n->core.operator);
         break;
     }
     firn_store_free(n->store);
@@ -152,6 +181,9 @@ static void end(struct node *n, bool gently)
         break;
     case ROLE_COMPACTOR:
         gently ? firn_compactor_stop(n->core.compactor) : firn_compactor_halt(n->core.compactor);
+        break;
+    case ROLE_OPERATOR:
+        sim_operator_stop(n->core.operator);
         break;
     }
 }

@@ -32,7 +32,9 @@
 #define SIM_EXPIRING 6      /* of each client: keys with times to live … */
 #define SIM_TTL_MAX_MS 4000 /* … of so much at most */
 
-enum role { ROLE_WRITER, ROLE_READER, ROLE_COMPACTOR };
+enum role { ROLE_WRITER, ROLE_READER, ROLE_COMPACTOR, ROLE_OPERATOR };
+
+struct operator; /* cluster_operator.c */
 
 /* What the seed chooses for the whole run. */
 struct sim_choice {
@@ -61,9 +63,10 @@ struct node {
         struct firn_writer *writer;
         struct firn_reader *reader;
         struct firn_compactor *compactor;
+        struct operator* operator;
     } core;
     bool serving, ending, over, freed, standby; /* standby: it was started as one */
-    unsigned n;
+    unsigned n, machine;                        /* machine: the number of the first node on it */
     /* It is to be killed at a call to the store: how many are left, and whether that one is still
      * to take effect. */
     unsigned dies_in;
@@ -200,7 +203,7 @@ struct sim {
     struct sim_expiry expiry;
     struct sim_feed feed;
     struct sim_store store;
-    struct node *frozen, *cut, *split;
+    struct node *frozen, *cut, *split, *denied;
     uint64_t look_ns; /* for garbage, next */
     bool calm;        /* no more chaos, clients only read */
     enum { SIM_GOES_ON, SIM_SERVING_ENDS, SIM_ALL_END } ending; /* what is not started any more */
@@ -230,6 +233,10 @@ void sim_settings(struct sim *x, struct firn_settings *s, bool standby, const ch
 
 /* ---- cluster_node.c */
 struct node *sim_node_start(struct sim *x, enum role role, bool standby);
+/* The next process on the machine of one that was killed, under its node-id. */
+struct node *sim_node_restart(struct sim *x, struct node *old, bool rebooted);
+/* Its core has ended: it is freed soon. */
+void sim_node_over(struct node *n);
 /* Another wall clock, another rate. */
 void sim_set_clock(struct node *n);
 /* kill -9: what it has sent may land, nothing more is; its clients hear nothing. */
@@ -242,6 +249,13 @@ bool sim_node_lives(const struct node *n);
 /* One of those that live, NULL: none. */
 struct node *sim_pick(struct sim *x, enum role role, bool serving);
 unsigned sim_count(const struct sim *x, enum role role);
+
+/* ---- cluster_operator.c: firnctl promote, firnctl set; each a process that ends */
+void sim_operator_promote(struct sim *x);
+void sim_operator_set(struct sim *x);
+struct operator* sim_operator_new(struct node *n);
+void sim_operator_stop(struct operator* o);
+void sim_operator_free(struct operator* o);
 
 /* ---- cluster_chaos.c */
 void sim_chaos_begin(struct sim *x);

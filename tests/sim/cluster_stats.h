@@ -35,6 +35,7 @@
     X(cuts, "nodes cut off from the store")                                                        \
     X(takeovers, "epochs claimed from another writer")                                             \
     X(standby_takeovers, "of them by standbys")                                                    \
+    X(wishes, "settings changed and promotions wished by an operator")                             \
     X(fenced, "writers that found themselves fenced")                                              \
     X(faults, "faults that struck")                                                                \
     X(late, "writes that took effect after their caller had given up")                             \
