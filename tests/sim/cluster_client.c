@@ -75,6 +75,7 @@ static void forget(struct client *c)
     c->in.len = c->out.len = 0;
     c->snapshot = 0;
     c->tracks = c->resp3 = false;
+    c->scan = (struct sim_scan){0};
     memset(c->cache, 0, sizeof c->cache);
     c->watched_known = c->watch_failed = false;
 }

@@ -140,6 +140,7 @@ void sim_history_check_end(struct sim *x)
         if (x->client[i].tracks && x->client[i].conn && sim_node_lives(x->client[i].node) &&
             !x->client[i].node->standby)
             check_cached(x, &x->client[i], &report);
+    sim_scan_check_end(x, &report);
     x->r->count[SIM_changes] += x->pages;
     x->r->count[SIM_checks] += x->pages;
     if (report.wrong)
@@ -156,5 +157,6 @@ void sim_history_end(struct sim *x)
 {
     witness_clear(&x->witness);
     free(x->page);
+    free(x->scan);
     hist_clear(&x->hist);
 }

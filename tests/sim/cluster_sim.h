@@ -84,6 +84,7 @@ enum sim_what {
     SIM_TRACKING, /* CLIENT TRACKING ON */
     SIM_TRACKED,  /* GET of key n by a connection that tracks */
     SIM_WATCHED,  /* GET of a watched key: what EXEC must find */
+    SIM_SCAN,     /* a page */
     SIM_EXEC,     /* the EXEC that begins with that GET */
     SIM_ONCE      /* KV.BATCH ID: again until its outcome is known */
 };
@@ -95,6 +96,13 @@ struct sim_sent {
     uint64_t n;
 };
 #define SIM_NO_OP UINT32_MAX
+
+/* A SCAN from its first page on. */
+struct sim_scan {
+    bool under_way, asked; /* asked: the next page */
+    uint64_t cursor, freshness_ns, from_ns, to_ns;
+    uint32_t keys; /* that were returned; bit i: of SIM_KEYS */
+};
 
 struct client {
     struct sim *x;
@@ -111,7 +119,8 @@ struct client {
     uint64_t values;                      /* written so far: all are different */
     uint64_t snapshot, snapshot_until_ns; /* of this node; 0: none */
     char changes[96];                     /* where its next KV.CHANGES begins, "": nowhere */
-    uint32_t watched;                     /* SIM_WATCHED: its value's id */
+    struct sim_scan scan;
+    uint32_t watched; /* SIM_WATCHED: its value's id */
     bool watched_known, watch_failed;
     bool resp3;  /* it only reads */
     bool tracks; /* CLIENT TRACKING: it only reads, and remembers */
@@ -192,6 +201,8 @@ struct sim {
         uint32_t op;
     } * page; /* of KV.CHANGES that were answered */
     size_t pages, pages_cap;
+    struct sim_scan *scan; /* that came to their end */
+    size_t scans, scans_cap;
     uint32_t sessions;
     char token[96]; /* the newest that a client was given, "": none */
     FILE *trace;    /* NULL: none */
@@ -312,6 +323,12 @@ void sim_history_begin(struct sim *x);
 void sim_history_page(struct sim *x, uint64_t from, uint32_t op);
 void sim_history_check_end(struct sim *x);
 void sim_history_end(struct sim *x);
+
+/* ---- cluster_scan.c */
+/* The next page of the client's SCAN; its reply. */
+void sim_scan(struct client *c);
+void sim_scanned(struct client *c, const char *reply, size_t len);
+void sim_scan_check_end(struct sim *x, struct check_report *r);
 
 /* ---- cluster_expiry.c */
 void sim_expiry_begin(struct sim *x);

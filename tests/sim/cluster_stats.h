@@ -24,6 +24,7 @@
     X(linear_keys, "keys found linearizable without the log, too")                                 \
     X(linear_undecided, "keys not decided that way")                                               \
     X(changes, "pages of KV.CHANGES checked")                                                      \
+    X(scans, "passes of SCAN checked")                                                             \
     X(invalidated, "invalidations told to clients that cache")                                     \
     X(published, "messages published")                                                             \
     X(delivered, "messages delivered")                                                             \

@@ -289,10 +289,10 @@ static void do_tracked(struct client *c)
 
 /* ---- bursts */
 
-enum { WRITES = 7, READS = 5 };
+enum { WRITES = 7, READS = 6 };
 static void (*const job[WRITES + READS])(struct client *c) = {
-    do_set,     do_many, do_condition, do_batch,    do_exec,  do_expiring,
-    do_publish, do_read, do_range,     do_snapshot, do_token, do_changes};
+    do_set,  do_many,  do_condition, do_batch, do_exec,    do_expiring, do_publish,
+    do_read, do_range, do_snapshot,  do_token, do_changes, sim_scan};
 /* Of the queue, at most, in one call of a job. */
 #define JOB_OPS_MAX 10
 
@@ -485,6 +485,9 @@ void sim_replied(struct client *c, const struct sim_sent *s, const char *reply, 
             keep_token(c, items(c, s->op), c->changes);
             sim_history_page(x, s->n, s->op);
         }
+        break;
+    case SIM_SCAN:
+        sim_scanned(c, reply, len);
         break;
     case SIM_TRACKING:
         c->tracks = !error;
