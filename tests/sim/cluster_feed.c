@@ -34,15 +34,14 @@ void sim_published(struct sim *x, uint64_t n)
 }
 
 /* A message of the log, in its order. */
-void sim_feed_record(struct sim *x, const struct firn_record *r)
+static void read_log(struct sim *x)
 {
     struct sim_feed *f = &x->feed;
-    if (r->kind != FIRN_RECORD_PUBLISH)
-        return;
-    char text[24] = {0};
-    SIM_MUST(x, r->value.len < sizeof text && f->logged < SIM_MESSAGES_MAX);
-    memcpy(text, r->value.data, r->value.len);
-    f->log[f->logged++] = strtoull(text, NULL, 10);
+    const struct witness *w = &x->witness;
+    SIM_MUST(x, w->messages <= SIM_MESSAGES_MAX);
+    for (; f->logged < w->messages; f->logged++)
+        f->log[f->logged] =
+            (uint64_t)hist_number(hist_name_of(&x->hist.values, w->message[f->logged]));
 }
 
 /* ---- subscribing */
@@ -198,6 +197,7 @@ static void check_piece(struct sim *x, const struct sim_sub *s)
 void sim_feed_check_end(struct sim *x)
 {
     struct sim_feed *f = &x->feed;
+    read_log(x);
     for (unsigned i = 0; i < x->choice.subscribers; i++) {
         struct sim_sub *s = &f->sub[i];
         if (!s->conn)

@@ -131,7 +131,7 @@ void sim_history_check_end(struct sim *x)
         .drift_ppm = 2 * x->choice.drift_ppm,
     };
     check_report_init(&report);
-    witness_read(&x->witness, &x->expiry.db, 1, &report);
+    witness_read(&x->witness, &x->store.db, 1, &report);
     check_serial(&x->hist, &x->witness, &o, &stats, &report);
     second_opinion(x, &report);
     for (size_t i = 0; i < x->pages; i++)

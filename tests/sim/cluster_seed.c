@@ -133,7 +133,6 @@ static void begin(struct sim *x, const struct sim_spec *spec, struct sim_result 
         allow(x, spec->allow);
     sim_history_begin(x);
     sim_store_begin(x);
-    sim_expiry_begin(x);
     for (unsigned i = 0; i < x->choice.clients; i++)
         sim_client_begin(&x->client[i], x, i);
     sim_feed_begin(x);

@@ -135,18 +135,13 @@ struct client {
     } once; /* a batch with an ID whose outcome is not known */
 };
 
-/* What the log says of keys that expire. */
+/* What each manifest that was committed says of the values below its floor. */
 struct sim_expiry {
-    struct firn_id db;
-    struct sim_slot {
-        struct firn_place place;
-        struct firn_buf body;
-    } * slot; /* every slot that landed, by place */
-    size_t slots;
-    struct firn_place at; /* read up to here */
-    struct sim_value {
-        uint64_t seqno, expiry_ms; /* of the newest value; 0: none */
-    } value[CLIENTS_MAX][SIM_EXPIRING];
+    struct sim_claim {
+        struct firn_place floor;
+        uint64_t expired_to_ms;
+    } * claim;
+    size_t claims, claims_cap;
 };
 
 #define SIM_SUBSCRIBERS_MAX 3
@@ -186,6 +181,7 @@ struct sim_bodies {
 /* What is in the store, and has been. */
 struct sim_store {
     Firn__Manifest *manifest; /* the one that is there, NULL: none yet */
+    struct firn_id db;        /* its */
     struct sim_bodies tables;
     uint64_t changed_ns; /* when the manifest last changed */
 };
@@ -331,8 +327,6 @@ void sim_scanned(struct client *c, const char *reply, size_t len);
 void sim_scan_check_end(struct sim *x, struct check_report *r);
 
 /* ---- cluster_expiry.c */
-void sim_expiry_begin(struct sim *x);
-void sim_expiry_slot(struct sim *x, struct firn_place p, struct firn_slice body);
 void sim_expiry_manifest(struct sim *x, const Firn__Manifest *m);
 void sim_expiry_check_end(struct sim *x);
 void sim_expiry_end(struct sim *x);
@@ -342,7 +336,6 @@ void sim_expiry_end(struct sim *x);
 uint64_t sim_publish(struct sim *x);
 void sim_published(struct sim *x, uint64_t n);
 void sim_feed_begin(struct sim *x);
-void sim_feed_record(struct sim *x, const struct firn_record *r);
 void sim_feed_check_end(struct sim *x);
 void sim_feed_end(struct sim *x);
 

@@ -108,6 +108,7 @@ static void take_manifest(struct sim *x, struct firn_slice body)
     sim_expiry_manifest(x, m);
     firn_pb_manifest_free(s->manifest);
     s->manifest = m;
+    s->db = firn_pb_id(&m->database_id);
     s->changed_ns = sim_now_ns(x);
 }
 
@@ -187,7 +188,6 @@ static void effect(void *arg, unsigned node, enum firn_os_op op, const char *nam
         return;
     if (n.kind == FIRN_NAME_SLOT) {
         witness_landed(&x->witness, n.place, body, sim_now_ns(x));
-        sim_expiry_slot(x, n.place, body);
     } else if (n.kind == FIRN_NAME_MANIFEST)
         take_manifest(x, body);
     else if (n.kind == FIRN_NAME_TABLE)

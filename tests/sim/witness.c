@@ -31,6 +31,7 @@ void witness_clear(struct witness *w)
     firn_free(w->unit);
     firn_free(w->key);
     firn_free(w->order);
+    firn_free(w->message);
     witness_init(w, w->h);
 }
 
@@ -211,6 +212,12 @@ static bool user_range(struct witness *w, const struct firn_record *r, struct wi
            (to_last || user_key(w, r->end_key, &out->end));
 }
 
+static void take_message(struct witness *w, struct firn_slice message)
+{
+    w->message = hist_room(w->message, &w->messages_cap, w->messages, sizeof *w->message);
+    w->message[w->messages++] = hist_intern(&w->h->values, message);
+}
+
 static void take_record(struct reading *x, const struct firn_record *r)
 {
     struct witness_record out = {.kind = r->kind, .seqno = r->seqno};
@@ -220,6 +227,8 @@ static void take_record(struct reading *x, const struct firn_record *r)
                     (unsigned long long)x->unit.place.epoch, (unsigned long long)x->unit.place.slot,
                     (unsigned long long)r->seqno, (unsigned long long)x->seqno);
     x->seqno = r->seqno;
+    if (r->kind == FIRN_RECORD_PUBLISH)
+        take_message(x->w, r->value);
     if (r->kind != FIRN_RECORD_PUT && r->kind != FIRN_RECORD_DEL && !range &&
         r->kind != FIRN_RECORD_EXPIRED)
         return;
@@ -375,6 +384,19 @@ uint32_t witness_state_of(const struct witness *w, uint64_t seqno)
         size_t mid = lo + (hi - lo) / 2;
         const struct witness_unit *u = &w->unit[mid];
         if (w->record[u->record + u->records - 1].seqno <= seqno)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return (uint32_t)lo;
+}
+
+uint32_t witness_state_before(const struct witness *w, struct firn_place place)
+{
+    size_t lo = 0, hi = w->units;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (firn_place_cmp(w->unit[mid].place, place) < 0)
             lo = mid + 1;
         else
             hi = mid;

@@ -57,7 +57,9 @@ struct witness {
     uint32_t keys;
     uint32_t *order; /* ids of keys that were ever written, in the order of keys */
     size_t ordered;
-    uint64_t expired; /* records of kind EXPIRED */
+    uint64_t expired;  /* records of kind EXPIRED */
+    uint32_t *message; /* ids of values: what was published, in the log's order */
+    size_t messages, messages_cap;
 };
 
 void witness_init(struct witness *w, struct hist *h);
@@ -91,6 +93,8 @@ const uint32_t *witness_range(const struct witness *w, uint32_t start, uint32_t 
 uint32_t witness_durable_by(const struct witness *w, uint64_t ns);
 /* The state that holds everything up to and including seqno. */
 uint32_t witness_state_of(const struct witness *w, uint64_t seqno);
+/* The state that holds all slots before this place, and nothing behind it. */
+uint32_t witness_state_before(const struct witness *w, struct firn_place place);
 /* The newest log time that a node which has this state must know. */
 uint64_t witness_log_time(const struct witness *w, uint32_t state);
 
