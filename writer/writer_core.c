@@ -58,6 +58,7 @@ static void shut(void *arg)
     firn_timer_stop(w->db.env, &w->halt_timer);
     firn_writer__standby_stop(w);
     firn_writer__beat_stop(w);
+    firn_timer_stop(w->db.env, &w->probe.rest);
     firn_defer_cancel(w->db.env, &w->probe.begin);
     firn_writer__flush_cancel(w);
     firn_append_free(w->append);

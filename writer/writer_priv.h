@@ -54,6 +54,7 @@ struct writer_probe {
     uint64_t asked_ns;      /* when the read was asked for */
     struct firn_manifest_read read;
     struct firn_defer begin;
+    struct firn_timer rest; /* the read failed: none before it is over */
 };
 
 /* Waiting to take over: the writer watched, and what was seen of it. */

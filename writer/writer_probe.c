@@ -5,6 +5,8 @@
 
 /* How often the manifest is read while L0 is too long for writes to go on at full speed. */
 #define L0_POLL_NS (1 * FIRN_SEC)
+/* Between a manifest read of a probe that failed and the next one. */
+#define PROBE_REST_NS (500 * FIRN_MS)
 
 /* --- views */
 
@@ -92,12 +94,12 @@ static void read_answered(struct firn_manifest_read *r)
     if (!writer_live(w))
         return;
     if (r->status != FIRN_OK) {
-        /* Those who wait are answered by read-timeout; the next who asks begins anew. A damaged or
-         * foreign manifest does not mend. */
+        /* Those who wait are answered by read-timeout, should the store refuse us for so long. A
+         * refusal may come at once: without a rest we would ask again in the same turn. */
         if (r->status == FIRN_CORRUPT || r->status == FIRN_INVALID)
             firn_writer__finish(w, FIRN_WRITER_FAILED, &r->err);
         else
-            firn_defer(w->db.env, &p->begin);
+            firn_timer_start(w->db.env, &p->rest, PROBE_REST_NS);
         return;
     }
     if (!firn_manifest_role_is(r->manifest->pb, FIRN_ROLE_WRITER, w->epoch, &w->process_nonce)) {
@@ -118,8 +120,10 @@ static void begin_read(void *arg)
 {
     struct firn_writer *w = arg;
     struct writer_probe *p = &w->probe;
-    if (p->reading || p->waiting || !writer_live(w))
+    if (p->reading || p->waiting || firn_timer_running(&p->rest) || !writer_live(w))
         return;
+    if (p->want_ticket <= w->db.probe_done)
+        return; /* a commit was the probe meanwhile */
     struct firn_append_state st;
     firn_append_state(w->append, &st);
     p->reading = true;
@@ -242,6 +246,8 @@ void firn_writer__probe_init(struct firn_writer *w)
 {
     w->probe.begin.fn = begin_read;
     w->probe.begin.arg = w;
+    w->probe.rest.fn = begin_read;
+    w->probe.rest.arg = w;
     w->l0_timer.fn = l0_due;
     w->l0_timer.arg = w;
     w->slow_timer.fn = slow_over;

@@ -27,12 +27,14 @@ struct node {
     enum firn_writer_end how;
 };
 
-/* Requests of a node that wait on their way. */
+/* Requests of a node that wait on their way, or meet something else. */
 struct hold {
     const struct firn_fake_node *node; /* NULL: of every one */
     enum firn_os_op op;
     const char *prefix; /* NULL: not in use */
     unsigned pass;      /* so many go through first */
+    enum firn_fake_fate fate;
+    unsigned met;
 };
 
 static struct firn_fake_world *world;
@@ -51,10 +53,12 @@ static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os
         if (!h->prefix || req->op != h->op || (h->node && h->node != n) ||
             strncmp(req->key, h->prefix, strlen(h->prefix)) != 0)
             continue;
-        if (h->pass)
+        if (h->pass) {
             h->pass--;
-        else
-            plan->fate = FIRN_FAKE_HOLD;
+            continue;
+        }
+        plan->fate = h->fate;
+        h->met++;
     }
     if (req->op == FIRN_OS_PUT && strncmp(req->key, "wal/", 4) == 0)
         plan->delay_ns = slot_delay_ns;
@@ -66,8 +70,17 @@ static struct hold *hold_back(const struct node *n, enum firn_os_op op, const ch
     while (i < HOLDS && hold[i].prefix)
         i++;
     assert_true(i < HOLDS);
-    hold[i] = (struct hold){n ? n->net.node : NULL, op, prefix, 0};
+    hold[i] = (struct hold){n ? n->net.node : NULL, op, prefix, .pass = 0, .fate = FIRN_FAKE_HOLD};
     return &hold[i];
+}
+
+/* The store answers n's requests so, or something on the way does. */
+static struct hold *refuse(const struct node *n, enum firn_os_op op, const char *prefix,
+                           enum firn_fake_fate fate)
+{
+    struct hold *h = hold_back(n, op, prefix);
+    h->fate = fate;
+    return h;
 }
 
 static void let_go(void)
@@ -286,6 +299,33 @@ static void a_fresh_read_waits_for_the_slots_in_flight(void **state)
     other->user.closed(other->user.arg);
     fake_turn(&n->net);
     fake_sock_free(other);
+}
+
+/* Reads that need freshness while the store refuses the manifest: no more than two looks a second,
+ * -KVSTALE within read-timeout, and the writer lives on. */
+static void a_refused_probe_rests(struct node *n, enum firn_fake_fate fate)
+{
+    struct hold *h = refuse(n, FIRN_OS_GET, "manifest", fate);
+    n->settings.read_timeout_ns = 2 * FIRN_SEC;
+    say(n, "GET k\r\n");
+    firn_fake_run_for(world, 3 * FIRN_SEC);
+    assert_non_null(strstr(fake_got(n->client), "-KVSTALE"));
+    assert_in_range(h->met, 3, 8);
+    let_go();
+    firn_fake_run_for(world, FIRN_SEC);
+    assert_false(n->over);
+    say(n, "GET k\r\n");
+    EXPECT(n, "$1\r\nv\r\n");
+}
+
+static void probes_rest_while_the_store_refuses(void **state)
+{
+    (void)state;
+    struct node *n = start_serving(0);
+    say(n, "KV.FRESHNESS 0\r\nSET k v\r\n");
+    EXPECT(n, "+OK\r\n+OK\r\n");
+    firn_fake_run_for(world, FIRN_SEC);
+    a_refused_probe_rests(n, FIRN_FAKE_DENIED);
 }
 
 /* A feed of changes ends where durability is known to, though the next slot lies there already. */
@@ -574,6 +614,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_fresh_read_waits_for_the_slots_in_flight),
+        TEST(probes_rest_while_the_store_refuses),
         TEST(changes_end_at_the_last_durable_slot),
         TEST(a_commit_is_fresh_as_of_its_sending),
         TEST(slots_in_flight_are_not_flushed),
