@@ -219,7 +219,7 @@ static void view_read(struct firn_manifest_read *mr)
         return;
     firn_memory_sweep(&r->memory); /* a paused tail ends no slot, which would do it */
     r->db.view_error.text[0] = '\0';
-    if (mr->status == FIRN_CORRUPT || mr->status == FIRN_INVALID) {
+    if (mr->status != FIRN_OK && firn_manifest_for_good(r->mnode, mr->status)) {
         firn_reader__finish(r, true, &mr->err);
         return;
     }

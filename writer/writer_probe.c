@@ -96,7 +96,7 @@ static void read_answered(struct firn_manifest_read *r)
     if (r->status != FIRN_OK) {
         /* Those who wait are answered by read-timeout, should the store refuse us for so long. A
          * refusal may come at once: without a rest we would ask again in the same turn. */
-        if (r->status == FIRN_CORRUPT || r->status == FIRN_INVALID)
+        if (firn_manifest_for_good(w->mnode, r->status))
             firn_writer__finish(w, FIRN_WRITER_FAILED, &r->err);
         else
             firn_timer_start(w->db.env, &p->rest, PROBE_REST_NS);

@@ -285,10 +285,18 @@ static void claim(struct firn_writer *w, const char *why)
     firn_writer__claim(w, still_wanted);
 }
 
+/* The store refuses us, or we lack memory. At the start a refusal would mean wrong settings; later,
+ * credentials that are being changed, or something on the way that speaks for the store. */
+static bool refused_for_now(const struct firn_writer *w, enum firn_status s)
+{
+    bool refused = s == FIRN_DENIED || s == FIRN_LIMIT || s == FIRN_INVALID;
+    return refused && w->standby.tail && !firn_manifest_for_good(w->mnode, s);
+}
+
 bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,
                                 const struct firn_err *err)
 {
-    bool first = s == FIRN_CONFLICT, refused = s == FIRN_DENIED || s == FIRN_LIMIT;
+    bool first = s == FIRN_CONFLICT, refused = refused_for_now(w, s);
     if (!w->standby.tail || !(first || refused))
         return false;
     FIRN_SOMETIMES_IF(first, "writer: a standby's claim was lost");
@@ -393,8 +401,7 @@ static void manifest_read(struct firn_manifest_read *r)
         return;
     struct firn_err err = r->err;
     enum firn_status s = r->status;
-    /* At the start it would mean wrong settings; later, credentials that are being changed. */
-    bool refused = (s == FIRN_DENIED && w->standby.tail) || s == FIRN_LIMIT;
+    bool refused = s == FIRN_LIMIT || refused_for_now(w, s);
     if (s == FIRN_ABSENT || s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN || refused) {
         wait_anew(w);
         arm(w, RETRY_NS);

@@ -140,7 +140,7 @@ static void manifest_read(struct firn_manifest_read *r)
     struct firn_tail *t = r->arg;
     t->reading = false;
     if (r->status != FIRN_OK) {
-        fail(t, r->status, &r->err, r->status == FIRN_CORRUPT || r->status == FIRN_INVALID);
+        fail(t, r->status, &r->err, firn_manifest_for_good(t->mnode, r->status));
         return;
     }
     t->user.manifest(t->user.arg, r->manifest);

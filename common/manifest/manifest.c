@@ -261,6 +261,11 @@ void firn_manifest_hold(struct firn_manifest_node *n, enum firn_role role, uint6
     }
 }
 
+bool firn_manifest_for_good(const struct firn_manifest_node *n, enum firn_status s)
+{
+    return s == FIRN_CORRUPT || n->failed != FIRN_OK;
+}
+
 bool firn_manifest_went_back(const struct firn_manifest_node *n)
 {
     return n->failed == FIRN_CORRUPT;

@@ -61,7 +61,8 @@ struct firn_manifest *firn_manifest_newest(const struct firn_manifest_node *n);
 /* A read, embedded in its user. Zero-initialise, set done and arg, submit; leave it alone until
  * done(), which comes exactly once, never inside. Statuses: OK: `manifest` is one whose request was
  * sent after the submission; ABSENT: there is no manifest, and this process has never seen one;
- * INVALID: another database's id, a format or feature that this program lacks (err names it);
+ * INVALID: another database's id, a format or feature that this program lacks (err names it), or a
+ * request that the store does not take (firn_manifest_for_good tells which);
  * CORRUPT: damaged, against its rules, or gone back to an older version: the store or a person did
  * that; TRANSIENT, UNCERTAIN: the deadline passed, or cancelled; DENIED, LIMIT: as the store says.
  * After another id or a manifest that went back, every later read and commit gives the same error.
@@ -89,6 +90,13 @@ void firn_manifest_read_cancel(struct firn_manifest_node *n, struct firn_manifes
  * gives the role up (released). */
 void firn_manifest_hold(struct firn_manifest_node *n, enum firn_role role, uint64_t epoch,
                         const struct firn_id *process_nonce);
+
+/* Is the end s of a read for good, so that this process must not go on? CORRUPT is, and whatever
+ * options.broken tells of. What else a read can give says something of the store as it is now, not
+ * of the manifest, and passes: DENIED, LIMIT, and an INVALID that is the store's own (a proxy's
+ * 400, a bucket's name that is gone). At a start, where nothing has been read yet, it is for the
+ * caller to say what wrong settings look like. */
+bool firn_manifest_for_good(const struct firn_manifest_node *n, enum firn_status s);
 
 /* The manifest went back, or is gone: what was read here before is not what lies in the store. */
 bool firn_manifest_went_back(const struct firn_manifest_node *n);

@@ -182,7 +182,8 @@ enum firn_fake_fate {
     FIRN_FAKE_500,      /* not applied */
     FIRN_FAKE_500_DONE, /* applied */
     FIRN_FAKE_503,
-    FIRN_FAKE_DENIED, /* 403 */
+    FIRN_FAKE_DENIED,   /* 403 */
+    FIRN_FAKE_REJECTED, /* 400, as a proxy on the way may say */
     FIRN_FAKE_SHORT_READ,
     FIRN_FAKE_BIT_FLIP,
     FIRN_FAKE_HOLD, /* waits on the way until firn_fake_release (the caller may time out) */

@@ -249,6 +249,9 @@ static bool fate_without_effect(struct fake_op *op)
     case FIRN_FAKE_DENIED:
         set_outcome(op, FIRN_DENIED, 403, "access denied");
         return true;
+    case FIRN_FAKE_REJECTED:
+        set_outcome(op, FIRN_INVALID, 400, "bad request");
+        return true;
     case FIRN_FAKE_DROP:
     case FIRN_FAKE_RESET:
         op->lost = true;
@@ -405,6 +408,7 @@ static const char *const fate_name[] = {
     [FIRN_FAKE_500_DONE] = ": 500, done",
     [FIRN_FAKE_503] = ": 503",
     [FIRN_FAKE_DENIED] = ": 403",
+    [FIRN_FAKE_REJECTED] = ": 400",
     [FIRN_FAKE_SHORT_READ] = ": short body",
     [FIRN_FAKE_BIT_FLIP] = ": bit flip",
     [FIRN_FAKE_HOLD] = ": held",

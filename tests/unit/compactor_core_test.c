@@ -601,6 +601,30 @@ static void test_feature(void **state)
     firn_fake_world_free(world);
 }
 
+/* Its look at the manifest is not taken by the store, for a while: it goes on afterwards. */
+static void reject_gets(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+                        struct firn_fake_plan *plan)
+{
+    const struct comp *c = arg;
+    if (n == c->fake && c->working && req->op == FIRN_OS_GET)
+        plan->fate = FIRN_FAKE_REJECTED;
+}
+
+static void test_rejected(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open(6, NULL);
+    comp_open(&c, false);
+    firn_fake_on_request(world, reject_gets, &c);
+    firn_fake_run_for(world, 120 * FIRN_SEC);
+    assert_true(c.working && !c.ended);
+    firn_fake_on_request(world, NULL, NULL);
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* Stopped at any moment: it ends, released, and the next one goes on. */
 static void test_stop(void **state)
 {
@@ -820,6 +844,7 @@ int main(void)
         cmocka_unit_test(test_no_database),    cmocka_unit_test(test_unread),
         cmocka_unit_test(test_cleared),        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_covered), cmocka_unit_test(test_open_commit),
+        cmocka_unit_test(test_rejected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,7 @@ struct fix {
     /* seen in the store */
     unsigned manifest_gets, slot_gets;
     bool may_fail;
+    bool rejects; /* GETs of the manifest: 400 */
     unsigned failures, for_good;
     uint64_t slot_delay_ns; /* of each GET of a slot, half before it takes effect */
 };
@@ -40,7 +41,11 @@ static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os
     plan->fate = FIRN_FAKE_CLEAN;
     if (req->op != FIRN_OS_GET)
         return;
-    f->manifest_gets += strcmp(req->key, "manifest") == 0;
+    if (strcmp(req->key, "manifest") == 0) {
+        f->manifest_gets++;
+        if (f->rejects)
+            plan->fate = FIRN_FAKE_REJECTED;
+    }
     if (strncmp(req->key, "wal/", 4) == 0) {
         f->slot_gets++;
         plan->delay_ns = f->slot_delay_ns;
@@ -465,6 +470,27 @@ static void a_format_from_the_future_is_not_believed_at_once(void **state)
     close_tail(&f);
 }
 
+static bool failed_twice(void *arg)
+{
+    return ((struct fix *)arg)->failures == 2;
+}
+
+/* A read of the manifest that the store does not take says nothing of the manifest. */
+static void a_refused_manifest_is_asked_for_again(void **state)
+{
+    struct fix f;
+    (void)state;
+    open_tail(&f, true);
+    consume(&f, 1);
+    f.may_fail = f.rejects = true;
+    (void)firn_tail_probe(f.tail);
+    assert_true(firn_fake_run_until(f.w, failed_twice, &f, 100 * FIRN_SEC));
+    f.rejects = false;
+    wait_flag(&f);
+    assert_int_equal(f.for_good, 0);
+    close_tail(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_probe_serves_who_asked_before_it),
         cmocka_unit_test(a_move_makes_what_was_found_stale),
         cmocka_unit_test(a_format_from_the_future_is_not_believed_at_once),
+        cmocka_unit_test(a_refused_manifest_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -326,6 +326,7 @@ static void probes_rest_while_the_store_refuses(void **state)
     EXPECT(n, "+OK\r\n+OK\r\n");
     firn_fake_run_for(world, FIRN_SEC);
     a_refused_probe_rests(n, FIRN_FAKE_DENIED);
+    a_refused_probe_rests(n, FIRN_FAKE_REJECTED);
 }
 
 /* A feed of changes ends where durability is known to, though the next slot lies there already. */
@@ -568,6 +569,24 @@ static void silence_of_who_promises_nothing_is_none(void **state)
     the_reason_goes(n, standby, no_heartbeat, NULL);
 }
 
+/* What the store itself says passes: the standby goes on, and claims when there is a reason. */
+static void a_standby_outlives_refusals(void **state)
+{
+    (void)state;
+    struct node *standby, *n = start_pair(&standby);
+    (void)refuse(standby, FIRN_OS_GET, "", FIRN_FAKE_REJECTED);
+    firn_fake_run_for(world, 10 * FIRN_SEC);
+    assert_false(standby->over || standby->serving);
+    let_go();
+    struct hold *h = refuse(standby, FIRN_OS_PUT, "manifest", FIRN_FAKE_REJECTED);
+    (void)manifest_change(world, wish, "node-1");
+    firn_fake_run_for(world, 10 * FIRN_SEC);
+    assert_true(h->met > 1); /* its claim was refused, and made again */
+    assert_false(standby->over || standby->serving || n->over);
+    let_go();
+    wait_serving(standby);
+}
+
 /* ---- time */
 
 static uint64_t newest_log_time;
@@ -625,6 +644,7 @@ int main(void)
         TEST(a_standby_that_fell_behind_replays_from_the_floor),
         TEST(a_wish_taken_back_is_not_obeyed),
         TEST(silence_of_who_promises_nothing_is_none),
+        TEST(a_standby_outlives_refusals),
         TEST(log_time_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
