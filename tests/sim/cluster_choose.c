@@ -106,6 +106,15 @@ static void choose_replies(uint64_t *s, struct firn_fake_options *o)
     o->faults.bit_flip = quiet ? 0 : ppm(s, 1000);
 }
 
+/* Batches that often have no room for one more group. */
+static void choose_crowd(uint64_t *s, struct firn_settings *t)
+{
+    if (draw(s, 3))
+        return;
+    t->batch_bytes_max = t->wal_batch_bytes = 6000; /* two values at their longest */
+    t->wal_interval_ns = between(s, 200, 1000) * FIRN_MS;
+}
+
 void sim_choose(struct sim *x, struct firn_fake_options *world)
 {
     uint64_t state = x->spec->seed * UINT64_C(0xd1342543de82ef95) + 1, *s = &state;
@@ -136,6 +145,7 @@ void sim_choose(struct sim *x, struct firn_fake_options *world)
     t->tail_interval_ns = between(s, 300, 1500) * FIRN_MS;
     t->memory_bytes = draw(s, 3) ? 0 : between(s, 29, 34) << 20; /* 29 MiB is the least */
     choose_replies(s, world);
+    choose_crowd(s, t);
 }
 
 void sim_choice_free(struct sim_choice *c)

@@ -1,7 +1,7 @@
 /* Inside the simulation of a cluster: what the seed chooses (cluster_choose.c), a run from begin to
  * end (cluster_seed.c), nodes (cluster_node.c), chaos (cluster_chaos.c), what the store shows
- * (cluster_store.c), clients (cluster_client.c), expired events (cluster_expiry.c), subscribers
- * (cluster_feed.c). */
+ * (cluster_store.c), clients (cluster_client.c), SCAN (cluster_scan.c), an operator
+ * (cluster_operator.c), expired events (cluster_expiry.c), subscribers (cluster_feed.c). */
 #ifndef FIRN_TESTS_SIM_CLUSTER_SIM_H
 #define FIRN_TESTS_SIM_CLUSTER_SIM_H
 
