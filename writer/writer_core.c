@@ -11,6 +11,7 @@
 /* How long the sending of replies may take once a fenced writer has answered them. */
 #define FENCED_DRAIN_NS (1 * FIRN_SEC)
 #define IDLE_WAIT_NS (5 * FIRN_MS)
+#define CONFIRM_AGAIN_NS (500 * FIRN_MS)
 
 static void set_state(struct firn_writer *w, enum writer_state s)
 {
@@ -56,6 +57,7 @@ static void shut(void *arg)
     firn_timer_stop(w->db.env, &w->l0_timer);
     firn_timer_stop(w->db.env, &w->slow_timer);
     firn_timer_stop(w->db.env, &w->halt_timer);
+    firn_timer_stop(w->db.env, &w->confirm_again);
     firn_writer__standby_stop(w);
     firn_writer__beat_stop(w);
     firn_timer_stop(w->db.env, &w->probe.rest);
@@ -214,12 +216,25 @@ static void begin_serving(struct firn_writer *w)
     w->user.serving(w->user.arg, w->port);
 }
 
+static void resting(void *arg, enum firn_status s, const struct firn_err *err)
+{
+    struct firn_writer *w = arg;
+    firn_log_event(&w->obs->log, FIRN_LOG_WARN, "take-over waits", "status=%s why=%s",
+                   firn_status_name(s), err->text);
+}
+
 /* The read of the manifest that ends a take-over: epoch and nonce are still ours, or we stop. */
 static void confirmed(struct firn_manifest_read *r)
 {
     struct firn_writer *w = r->arg;
     if (w->state != WRITER_CONFIRMING)
         return;
+    if (firn_takeover_may_pass(r->status)) {
+        FIRN_SOMETIMES("writer: not confirmed at once");
+        resting(w, r->status, &r->err);
+        firn_timer_start(w->db.env, &w->confirm_again, CONFIRM_AGAIN_NS);
+        return;
+    }
     if (r->status != FIRN_OK) {
         fail(w, r->status, &r->err, "confirming the take-over");
         return;
@@ -236,14 +251,21 @@ static void confirmed(struct firn_manifest_read *r)
     begin_serving(w);
 }
 
+static void confirm(void *arg)
+{
+    struct firn_writer *w = arg;
+    if (w->state == WRITER_CONFIRMING)
+        firn_manifest_read(w->mnode, &w->confirm);
+}
+
 static void taken_over(void *arg, enum firn_status s, const struct firn_err *err)
 {
     struct firn_writer *w = arg;
     const struct firn_takeover_stats *st = firn_takeover_stats_of(w->takeover);
     firn_log_event(&w->obs->log, FIRN_LOG_INFO, "log replayed",
                    "batches=%" PRIu64 " records=%" PRIu64 " bytes=%" PRIu64 " seals_put=%" PRIu64
-                   " chased=%" PRIu64 " status=%s",
-                   st->batches, st->records, st->raw_bytes, st->seals_put, st->chased,
+                   " chased=%" PRIu64 " rests=%" PRIu64 " status=%s",
+                   st->batches, st->records, st->raw_bytes, st->seals_put, st->chased, st->rests,
                    firn_status_name(s));
     if (s != FIRN_OK) {
         fail(w, s, err, "replaying the log");
@@ -252,9 +274,7 @@ static void taken_over(void *arg, enum firn_status s, const struct firn_err *err
     firn_takeover_free(w->takeover);
     w->takeover = NULL;
     set_state(w, WRITER_CONFIRMING);
-    w->confirm.done = confirmed;
-    w->confirm.arg = w;
-    firn_manifest_read(w->mnode, &w->confirm);
+    confirm(w);
 }
 
 enum firn_status firn_writer__replay(struct firn_writer *w, const struct firn_batch_header *batch,
@@ -345,7 +365,8 @@ static void claimed(struct firn_intent *it)
                                            pb->settings->unflushed_bytes_max / 4),
         .budget = &w->budget,
     };
-    struct firn_takeover_user u = {.apply = replay, .sealed = sealed, .done = taken_over, .arg = w};
+    struct firn_takeover_user u = {
+        .apply = replay, .sealed = sealed, .resting = resting, .done = taken_over, .arg = w};
     enum firn_status s = replay_from(w, &o.from);
     set_state(w, WRITER_TAKING_OVER);
     firn_writer__follow_settings(w);
@@ -593,6 +614,10 @@ enum firn_status firn_writer_create(const struct firn_env *env, struct firn_stor
     w->idle_wait.arg = w;
     w->halt_timer.fn = halt_due;
     w->halt_timer.arg = w;
+    w->confirm.done = confirmed;
+    w->confirm.arg = w;
+    w->confirm_again.fn = confirm;
+    w->confirm_again.arg = w;
     firn_writer__flush_init(w);
     firn_writer__probe_init(w);
     firn_writer__standby_init(w);

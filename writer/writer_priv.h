@@ -111,6 +111,7 @@ struct firn_writer {
     struct firn_claim_intent claim;
     struct firn_release_intent release;
     struct firn_manifest_read confirm;
+    struct firn_timer confirm_again;
     struct firn_takeover *takeover;
     struct firn_seals seals; /* of the epochs it sealed or found sealed */
     uint64_t takeover_began_ns, takeover_took_ns;

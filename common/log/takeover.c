@@ -9,9 +9,9 @@
 /* How far ahead of the first slot lost to a living writer a barrier seal is put: it bounds the
  * chase. */
 #define BARRIER_AHEAD 64
-/* A refused request (no permission, store full) ends the take-over; one whose outcome is open is
- * sent again. */
-#define RESEND_PAUSE_NS (500 * FIRN_MS)
+/* After what may pass (firn_takeover_may_pass) it looks again, or sends the same bytes again: the
+ * claim has landed, and nobody else serves before we do or have failed. */
+#define REST_NS (500 * FIRN_MS)
 
 /* A seal on its way into a slot. Outlives the take-over while its request is under way (owner
  * NULL). */
@@ -37,6 +37,8 @@ struct firn_takeover {
     uint64_t barrier_ahead;
     bool barrier_stands; /* in the current epoch */
     struct firn_place at;
+    struct firn_timer rest; /* then it walks on from `at` */
+    bool rested;            /* since it last made a step */
     struct firn_defer begin;
     struct firn_defer end; /* tells the user, outside of any callback of ours */
     enum firn_status end_status;
@@ -74,6 +76,7 @@ static void finish(struct firn_takeover *t, enum firn_status s, const struct fir
     t->end_status = s;
     if (err)
         t->end_err = *err;
+    firn_timer_stop(t->env, &t->rest);
     firn_slots_stop(t->slots);
     firn_defer(t->env, &t->end);
 }
@@ -84,19 +87,47 @@ static void tell_end(void *arg)
     t->user.done(t->user.arg, t->end_status, &t->end_err);
 }
 
+static void walk_on(void *arg)
+{
+    struct firn_takeover *t = arg;
+    firn_slots_seek(t->slots, t->at);
+    firn_slots_run(t->slots);
+}
+
+/* The user hears of the first of several in a row. */
+static void tell_rest(struct firn_takeover *t, enum firn_status s, const struct firn_err *err)
+{
+    FIRN_SOMETIMES_IF(s == FIRN_DENIED, "log: a take-over denied for a while");
+    FIRN_SOMETIMES_IF(s == FIRN_LIMIT, "log: a take-over short of something for a while");
+    t->stats.rests++;
+    if (!t->rested && t->user.resting)
+        t->user.resting(t->user.arg, s, err);
+    t->rested = true;
+}
+
+static void rest(struct firn_takeover *t, enum firn_status s, const struct firn_err *err)
+{
+    tell_rest(t, s, err);
+    firn_timer_start(t->env, &t->rest, REST_NS);
+}
+
+static void step_to(struct firn_takeover *t, struct firn_place at)
+{
+    t->at = at;
+    t->rested = false;
+}
+
 static void epoch_begin(struct firn_takeover *t, struct firn_place at)
 {
     seal_let_go(t, t->barrier);
     t->barrier = NULL;
     t->barrier_stands = false;
     t->barrier_ahead = BARRIER_AHEAD;
-    t->at = at;
-    if (at.epoch >= t->opt.epoch) {
+    step_to(t, at);
+    if (at.epoch >= t->opt.epoch)
         finish(t, FIRN_OK, NULL);
-        return;
-    }
-    firn_slots_seek(t->slots, at);
-    firn_slots_run(t->slots);
+    else
+        walk_on(t);
 }
 
 /* The seal that counts in the current epoch is known (I3): on to the next. */
@@ -122,7 +153,7 @@ static bool apply(struct firn_takeover *t, const struct firn_batch_header *batch
     t->stats.batches++;
     t->stats.records += batch->count;
     t->stats.raw_bytes += records.len;
-    t->at = (struct firn_place){batch->place.epoch, batch->place.slot + 1};
+    step_to(t, (struct firn_place){batch->place.epoch, batch->place.slot + 1});
     return true;
 }
 
@@ -147,13 +178,14 @@ static void seal_done(struct firn_store_op *op)
         return;
     }
     FIRN_SOMETIMES_IF(op->status == FIRN_UNCERTAIN, "log: a seal of unknown outcome sent again");
-    if (op->status == FIRN_UNCERTAIN || op->status == FIRN_TRANSIENT)
-        firn_timer_start(t->env, &p->again,
-                         RESEND_PAUSE_NS); /* the same bytes, until it is decided */
-    else if (p->barrier)
+    if (firn_takeover_may_pass(op->status)) {
+        tell_rest(t, op->status, &op->req.err);
+        firn_timer_start(t->env, &p->again, REST_NS); /* the same bytes, until it is decided */
+    } else if (p->barrier) {
         barrier_decided(t, p);
-    else
+    } else {
         slot_decided(t, p);
+    }
 }
 
 /* NULL when memory is short. */
@@ -212,12 +244,6 @@ static void barrier_decided(struct firn_takeover *t, struct seal_put *p)
         t->barrier_ahead *= 2;
     }
     seal_free(p);
-}
-
-static void walk_on(struct firn_takeover *t)
-{
-    firn_slots_seek(t->slots, t->at);
-    firn_slots_run(t->slots);
 }
 
 /* What lay in a slot that we wanted to seal looks damaged, maybe so only on the way: the fetcher
@@ -308,10 +334,13 @@ static void on_slot(void *arg, const struct firn_slot_result *r)
         t->at = r->place;
         t->seal = seal_start(t, r->place, false);
         if (!t->seal)
-            finish(t, FIRN_LIMIT, NULL);
+            rest(t, FIRN_LIMIT, &(struct firn_err){"out of memory for a seal"});
         break;
     case FIRN_FOUND_FAILED:
-        finish(t, r->status, r->err);
+        if (firn_takeover_may_pass(r->status))
+            rest(t, r->status, r->err);
+        else
+            finish(t, r->status, r->err);
         break;
     }
 }
@@ -338,6 +367,8 @@ enum firn_status firn_takeover_start(const struct firn_env *env, struct firn_sto
     t->begin.arg = t;
     t->end.fn = tell_end;
     t->end.arg = t;
+    t->rest.fn = walk_on;
+    t->rest.arg = t;
     struct firn_slots_options so = {
         .db = o->db,
         .batch_raw_max = o->batch_raw_max,
@@ -362,6 +393,7 @@ void firn_takeover_free(struct firn_takeover *t)
         return;
     firn_defer_cancel(t->env, &t->begin);
     firn_defer_cancel(t->env, &t->end);
+    firn_timer_stop(t->env, &t->rest);
     seal_let_go(t, t->seal);
     seal_let_go(t, t->barrier);
     firn_slots_free(t->slots);

@@ -23,8 +23,16 @@ struct firn_takeover_options {
 };
 
 struct firn_takeover_stats {
-    uint64_t batches, records, raw_bytes, seals_put, seals_met, chased;
+    uint64_t batches, records, raw_bytes, seals_put, seals_met, chased, rests;
 };
+
+/* Worth another try after a claim, without end: the store is away, credentials are being changed,
+ * memory is short, the store is full. To give up would leave a manifest that names nobody who
+ * serves. */
+static inline bool firn_takeover_may_pass(enum firn_status s)
+{
+    return s == FIRN_TRANSIENT || s == FIRN_UNCERTAIN || s == FIRN_DENIED || s == FIRN_LIMIT;
+}
 
 struct firn_takeover_user {
     /* A batch of the log, in order. Must not free the take-over. Anything but FIRN_OK ends it with
@@ -33,8 +41,11 @@ struct firn_takeover_user {
                               struct firn_slice records);
     /* The seal that counts of at.epoch lies there (I3). May be NULL. */
     void (*sealed)(void *arg, struct firn_place at);
+    /* What may pass has stopped it for now, err says what: told once until it makes a step again.
+     * Must not free the take-over. May be NULL. */
+    void (*resting)(void *arg, enum firn_status status, const struct firn_err *err);
     /* OK: all epochs below ours are sealed and replayed. FENCED: a slot we looked for was
-     * collected, so a newer writer serves. CORRUPT, DENIED, INVALID, …: as met, err says where.
+     * collected, so a newer writer serves. CORRUPT, INVALID, …: as met, err says where.
      * Called once; the take-over may be freed in it. */
     void (*done)(void *arg, enum firn_status status, const struct firn_err *err);
     void *arg;

@@ -22,8 +22,8 @@ static struct firn_err why;
 static struct firn_place at;
 static void (*meanwhile)(void);
 static enum firn_fake_fate fate;
-/* So many GETs of that slot meet a flipped bit. */
-static unsigned flips, gets;
+/* So many GETs of that slot meet a flipped bit; so many requests to it are denied. */
+static unsigned flips, gets, denials, rests;
 
 static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
                        struct firn_fake_plan *plan)
@@ -37,6 +37,8 @@ static void on_request(void *arg, struct firn_fake_node *n, const struct firn_os
         return;
     if (req->op == FIRN_OS_GET && gets++ < flips)
         plan->fate = FIRN_FAKE_BIT_FLIP;
+    if (denials && denials--)
+        plan->fate = FIRN_FAKE_DENIED;
     if (req->op != FIRN_OS_PUT || !meanwhile)
         return;
     plan->fate = fate;
@@ -59,6 +61,14 @@ static void sealed(void *arg, struct firn_place p)
     seal[nseals++] = p;
 }
 
+static void resting(void *arg, enum firn_status status, const struct firn_err *err)
+{
+    (void)arg;
+    assert_int_equal(status, FIRN_DENIED);
+    assert_true(err->text[0]);
+    rests++;
+}
+
 static void done(void *arg, enum firn_status status, const struct firn_err *err)
 {
     (void)arg;
@@ -77,7 +87,7 @@ static void open_seed(uint64_t seed)
     over = false;
     meanwhile = NULL;
     fate = FIRN_FAKE_CLEAN;
-    flips = gets = 0;
+    flips = gets = denials = rests = 0;
 }
 
 static int open_world(void **state)
@@ -118,7 +128,8 @@ static void take_over(void)
                                       .from = {1, 0},
                                       .batch_raw_max = 4096,
                                       .ahead_bytes_max = 65536};
-    struct firn_takeover_user u = {.apply = apply, .sealed = sealed, .done = done};
+    struct firn_takeover_user u = {
+        .apply = apply, .sealed = sealed, .resting = resting, .done = done};
     assert_int_equal(firn_takeover_start(env, store, &o, &u, &takeover), FIRN_OK);
     assert_true(firn_fake_run_until(world, is_over, NULL, WAIT_NS));
 }
@@ -298,6 +309,39 @@ static void what_a_seal_met_is_looked_at_again(void **state)
     }
 }
 
+/* The keys are changed while it walks: it looks again, and tells of it once. */
+static void a_denied_look_is_repeated(void **state)
+{
+    (void)state;
+    batch(1, 0);
+    batch(1, 1);
+    at = (struct firn_place){1, 1};
+    denials = 3;
+    take_over();
+    assert_int_equal(how, FIRN_OK);
+    assert_true(napplied == 2 && rests == 1 && sealed_at(0, 1, 2) && sealed_at(1, 2, 0));
+    assert_int_equal(firn_takeover_stats_of(takeover)->rests, 3);
+}
+
+static void keys_are_changed(void)
+{
+    denials = 3;
+}
+
+/* … and sends the seal again. */
+static void a_denied_seal_is_repeated(void **state)
+{
+    (void)state;
+    batch(1, 0);
+    at = (struct firn_place){1, 1};
+    meanwhile = keys_are_changed;
+    fate = FIRN_FAKE_DENIED;
+    take_over();
+    assert_int_equal(how, FIRN_OK);
+    assert_true(napplied == 1 && rests == 1 && sealed_at(0, 1, 1) && sealed_at(1, 2, 0));
+    assert_int_equal(firn_takeover_stats_of(takeover)->rests, 4);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 int main(void)
@@ -312,6 +356,8 @@ int main(void)
         TEST(damage_ends_it),
         TEST(what_looks_damaged_is_looked_at_again),
         TEST(what_a_seal_met_is_looked_at_again),
+        TEST(a_denied_look_is_repeated),
+        TEST(a_denied_seal_is_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

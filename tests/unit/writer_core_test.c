@@ -492,6 +492,33 @@ static void a_warm_take_over_shows_all_that_is_durable(void **state)
     EXPECT(standby, "$1\r\nv\r\n");
 }
 
+/* Its key is changed just behind its claim: it waits, for nobody else serves now. */
+static void a_take_over_that_is_denied_waits(void **state)
+{
+    (void)state;
+    struct node *old = start_serving(0);
+    say(old, "SET k v\r\n");
+    EXPECT(old, "+OK\r\n");
+    crash(old);
+    struct node *n = start(1, false, 0);
+    struct hold *slots = hold_back(n, FIRN_OS_GET, "wal/");
+    slots->fate = FIRN_FAKE_DENIED;
+    firn_fake_run_for(world, 5 * FIRN_SEC);
+    assert_false(n->over || n->serving);
+    hold_back(n, FIRN_OS_GET, "manifest")->fate = FIRN_FAKE_DENIED; /* the read that confirms */
+    hold_back(n, FIRN_OS_PUT, "wal/")->fate = FIRN_FAKE_DENIED;
+    slots->prefix = NULL;
+    firn_fake_run_for(world, 5 * FIRN_SEC);
+    assert_false(n->over || n->serving);
+    hold[2].prefix = NULL; /* of the seals */
+    firn_fake_run_for(world, 5 * FIRN_SEC);
+    assert_false(n->over || n->serving);
+    let_go();
+    wait_serving(n);
+    say(n, "GET k\r\n");
+    EXPECT(n, "$1\r\nv\r\n");
+}
+
 static bool claim_is_held(void *arg)
 {
     (void)arg;
@@ -640,6 +667,7 @@ int main(void)
         TEST(the_floor_follows_the_tables),
         TEST(memtables_are_flushed_one_by_one),
         TEST(the_replay_is_no_probe),
+        TEST(a_take_over_that_is_denied_waits),
         TEST(a_warm_take_over_shows_all_that_is_durable),
         TEST(a_standby_that_fell_behind_replays_from_the_floor),
         TEST(a_wish_taken_back_is_not_obeyed),
