@@ -4,7 +4,7 @@
  * checked before it enters the cache: on the loop where it is small, else as a job.
  *
  *   QUEUED -> SENT -> [UNPACKING] -> waiters told, freed
- *              ^------- damaged, once --+
+ *              ^------ damaged, twice --+
  */
 #include "base/assert.h"
 #include "base/mem.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #define INLINE_BYTES_MAX ((uint64_t)64 * 1024) /* unpacked on the loop up to this much */
-#define TRIES 2
+#define LOOKS_MAX 3 /* at what looks damaged, as at slots and manifests */
 
 struct firn_fetch;
 
@@ -294,13 +294,13 @@ static void fetch_end(struct firn_lsm *l, struct firn_fetch *f)
     pump(l);
 }
 
-/* Unpacked. What is damaged is asked for once more: it may have been so on the way only. */
+/* Unpacked. What is damaged is asked for again: it may have been so on the way only. */
 static void fetch_unpacked(struct firn_lsm *l, struct firn_fetch *f)
 {
     bool damaged = false;
     for (size_t i = 0; i < f->nitems; i++)
         damaged |= f->item[i].status == FIRN_CORRUPT;
-    if (!damaged || f->tries == TRIES || !wanted(f)) {
+    if (!damaged || f->tries >= LOOKS_MAX || !wanted(f)) {
         l->stats.corrupt += damaged;
         fetch_end(l, f);
         return;

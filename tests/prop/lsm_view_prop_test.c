@@ -262,7 +262,7 @@ static void run(uint64_t seed)
     struct firn_lsm_options lo = {.cache_bytes = cache_bytes[draw(w, 4)],
                                   .fetch_bytes_max = draw(w, 2) ? 1 : 1 << 20,
                                   .readahead_bytes = draw(w, 2) ? 0 : 2000};
-    if (seed % 3 == 0) /* no flipped bits: two in a row would be CORRUPT, rightly */
+    if (seed % 3 == 0) /* no flipped bits: three in a row would be CORRUPT, rightly */
         fo.faults = (struct firn_fake_faults){.lost_before = 20000, .err_503 = 20000};
     vfix_open(&w->f, &fo, &lo);
     static const uint32_t part_bytes[] = {0, 1, 100, 400}; /* one partition to one per block */

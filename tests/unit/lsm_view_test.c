@@ -330,7 +330,7 @@ static void damage_is_found(void **state)
     }
 }
 
-static void flip_once(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
+static void flip_some(void *arg, struct firn_fake_node *n, const struct firn_os_req *req,
                       struct firn_fake_plan *plan)
 {
     unsigned *left = arg;
@@ -345,14 +345,14 @@ static void damage_on_the_way_is_asked_for_again(void **state)
     (void)state;
     struct vfix f;
     open_with(&f, 1);
-    unsigned flips = 1;
-    firn_fake_on_request(f.w, flip_once, &flips);
+    unsigned flips = 2;
+    firn_fake_on_request(f.w, flip_some, &flips);
     struct firn_view *v = vfix_view(&f, NULL, 0);
     struct firn_read r;
     struct firn_entry e;
     firn_read_init(&r, f.lsm);
     assert_int_equal(vfix_get(&f, v, &r, S("\x10k0000"), UINT64_MAX, &e), FIRN_OK);
-    assert_int_equal(firn_fake_requests(f.w, FIRN_OS_GET), 3);
+    assert_int_equal(firn_fake_requests(f.w, FIRN_OS_GET), 4);
     firn_read_clear(&r);
     firn_view_unref(v);
     vfix_close(&f);
