@@ -10,6 +10,9 @@
 #define ENCODE_INLINE_BYTES ((size_t)32 * 1024)
 /* After a refusal that a retry at once will not mend (no permission, store full). */
 #define REFUSED_PAUSE_NS (500 * FIRN_MS)
+/* What lies in a slot that we sent is looked at so often before it is said to be no seal and not
+ * ours: a bit flips on the way, in our own batch, too. */
+#define LOOKS_MAX 3
 /* Group marks around the records of a group: kind, event, flags, length 0. */
 #define GROUP_MARK_BYTES 4
 
@@ -34,6 +37,7 @@ struct slot {
     struct firn_store_op op;
     struct firn_job job;
     struct firn_timer pause;
+    unsigned looks; /* in a row at something that is no seal and not ours */
     enum firn_status status;
 };
 
@@ -146,27 +150,30 @@ static void advance(struct firn_append *a)
         a->user.durable(a->user.arg, a->durable_slots, last_seqno, first_sent);
 }
 
-/* Somebody else's object lies in our slot. */
+/* Something that is not what we sent lies in our slot: a seal, or it only looks so (the same PUT
+ * shows it again), or another process has our epoch. */
 static void lost_slot(struct firn_append *a, struct slot *s)
 {
     struct firn_err err = {0};
     struct firn_slice found = firn_buf_slice(&s->op.found);
-    if (firn_slot_kind(found) == FIRN_SLOT_SEAL) {
-        struct firn_seal seal;
-        enum firn_status st = firn_seal_decode(found, &a->opt.db, s->header.place, &seal, &err);
-        if (st == FIRN_OK) {
-            (void)firn_fail(
-                &err, FIRN_FENCED, "slot %llu of epoch %llu was sealed by the writer of epoch %llu",
-                (unsigned long long)s->header.place.slot, (unsigned long long)s->header.place.epoch,
-                (unsigned long long)seal.sealer_epoch);
-            st = FIRN_FENCED;
-            FIRN_SOMETIMES("log: a writer fenced by a seal in its slot");
-        }
-        stop(a, st, &err);
-        return;
+    struct firn_seal seal;
+    bool is_seal = firn_slot_kind(found) == FIRN_SLOT_SEAL;
+    if (is_seal && firn_seal_decode(found, &a->opt.db, s->header.place, &seal, &err) == FIRN_OK) {
+        (void)firn_fail(
+            &err, FIRN_FENCED, "slot %llu of epoch %llu was sealed by the writer of epoch %llu",
+            (unsigned long long)s->header.place.slot, (unsigned long long)s->header.place.epoch,
+            (unsigned long long)seal.sealer_epoch);
+        FIRN_SOMETIMES("log: a writer fenced by a seal in its slot");
+        stop(a, FIRN_FENCED, &err);
+    } else if (++s->looks < LOOKS_MAX) {
+        FIRN_SOMETIMES("log: what lies in a slot of ours looked at again");
+        firn_timer_start(s->env, &s->pause, REFUSED_PAUSE_NS);
+    } else {
+        if (!is_seal)
+            (void)firn_fail(&err, FIRN_CORRUPT, "%s holds a batch of our epoch that is not ours",
+                            s->name);
+        stop(a, FIRN_CORRUPT, &err);
     }
-    (void)firn_fail(&err, FIRN_CORRUPT, "%s holds a batch of our epoch that is not ours", s->name);
-    stop(a, FIRN_CORRUPT, &err);
 }
 
 static void slot_send(struct slot *s);
