@@ -16,7 +16,7 @@
 #define GET_HINT (128u << 10)        /* buffers for a GET of unknown size */
 #define CREDENTIAL_CALLS 1           /* places beside connections_max */
 /* Requests are signed with a time, which the store refuses when it is 15 min off (S3:
- * "RequestTimeTooSkewed"). A clock that is off by more than this is not followed. */
+ * "RequestTimeTooSkewed"). Times that differ by more than this are told apart. */
 #define CLOCK_TRUST_S 240
 
 enum state {
@@ -53,7 +53,7 @@ struct adapter {
     struct firn_os_req *failed; /* no memory for an op; linked by priv */
     uv_timer_t soon;            /* to call done() from the loop */
     unsigned sent, sent_max, ops;
-    int64_t ahead_s; /* the store's clock before ours; 0 where they agree well enough */
+    int64_t ahead_s; /* of our clock is the time that we sign with; 0 but for follow_clock() */
 };
 
 /* ---- ending */
@@ -127,16 +127,24 @@ static bool is_far(int64_t s)
     return s > CLOCK_TRUST_S || s < -CLOCK_TRUST_S;
 }
 
-/* Our clock may be wrong, or set wrong while we run: sign by the store's Date then. What was
- * refused for the time it was signed with had no effect, and is worth another try. */
-static void follow_clock(struct op *op)
+/* Our clock may be wrong, or set wrong while we run. Only a refusal makes us believe the store's
+ * Date, for what is on the way may write one of its own: we sign by it until it agrees with our
+ * clock, or until a request signed by it is refused, too. What was refused for the time it was
+ * signed with had no effect, and is worth another try with another time. */
+static void follow_clock(struct op *op, const char *code)
 {
     struct firn_os_req *req = op->req;
+    struct adapter *a = op->a;
     if (req->date_ms <= 0)
         return;
-    int64_t date = req->date_ms / 1000, ahead = date - (int64_t)time(NULL);
-    op->a->ahead_s = is_far(ahead) ? ahead : 0;
-    if (req->status == FIRN_DENIED && is_far(date - op->signed_at))
+    int64_t now = (int64_t)time(NULL), date = req->date_ms / 1000;
+    bool denied = req->status == FIRN_DENIED, by_date = !is_far(date - op->signed_at);
+    if (!is_far(date - now))
+        a->ahead_s = 0;
+    else if (denied)
+        a->ahead_s = by_date ? 0 : date - now;
+    bool for_time = denied && (!by_date || strcmp(code, "RequestTimeTooSkewed") == 0);
+    if (for_time && is_far(now + a->ahead_s - op->signed_at))
         req->status = FIRN_TRANSIENT;
 }
 
@@ -150,7 +158,7 @@ static void on_call(struct firn_s3__call *c)
     firn_s3__reply_read(&a->place, op->req, c, firn_buf_slice(&op->reply), code);
     if (op->req->status != FIRN_OK)
         firn_buf_clear(&op->req->reply);
-    follow_clock(op);
+    follow_clock(op, code);
     if (firn_s3__is_stale_credential(code))
         firn_s3__creds_reject(a->creds, op->generation);
     else if (op->req->status == FIRN_DENIED)

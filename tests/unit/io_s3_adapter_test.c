@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <time.h>
+
 /* ---- lost and late */
 
 static struct answer say_nothing_close(const char *request, unsigned n)
@@ -274,34 +276,68 @@ static struct answer refuse_early(const char *request, unsigned n)
                            true};
 }
 
-/* A store that lives an hour later than we do, and looks at the time of requests. */
-static struct answer say_too_skewed(const char *request, unsigned n)
+/* Ahead of our clock are the store's, and Date, which a proxy may write. */
+static int store_ahead_s, date_ahead_s;
+static bool refuse_all;
+
+/* A store that looks at the time of requests. */
+static struct answer look_at_time(const char *request, unsigned n)
 {
-    static char text[512], date[64], hour[16];
-    time_t there = time(NULL) + 3600;
-    struct tm t;
+    static char text[512], date[64];
+    time_t now = time(NULL), told = now + date_ahead_s;
+    struct tm t, signed_at = {0};
     (void)n;
-    assert_non_null(gmtime_r(&there, &t));
+    assert_non_null(gmtime_r(&told, &t));
     (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &t);
-    (void)strftime(hour, sizeof hour, "%Y%m%dT%H", &t);
     const char *when = strcasestr(request, "\r\nx-amz-date: ");
-    bool right = when && strncmp(when + 14, hour, strlen(hour)) == 0;
-    const char *body = right ? "" : "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    assert_non_null(when);
+    assert_non_null(strptime(when + 14, "%Y%m%dT%H%M%SZ", &signed_at));
+    bool right = labs((long)(timegm(&signed_at) - (now + store_ahead_s))) <= 900;
+    const char *body = "";
+    if (!right)
+        body = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    else if (refuse_all)
+        body = "<Error><Code>AccessDenied</Code></Error>";
     (void)snprintf(text, sizeof text,
                    "HTTP/1.1 %s\r\nDate: %s\r\nETag: \"e\"\r\nContent-Length: %zu\r\n\r\n%s",
-                   right ? "200 OK" : "403 Forbidden", date, strlen(body), body);
+                   body[0] ? "403 Forbidden" : "200 OK", date, strlen(body), body);
     return (struct answer){text, false};
 }
 
 static void test_wrong_clock(void **state)
 {
     (void)state;
-    w.script = say_too_skewed;
+    store_ahead_s = date_ahead_s = 3600;
+    refuse_all = false;
+    w.script = look_at_time;
     open_store("");
     simple(FIRN_OS_PUT, FIRN_TRANSIENT, "clock is off by about -3600 s");
     simple(FIRN_OS_PUT, FIRN_OK, NULL); /* signed by the store's clock */
     simple(FIRN_OS_PUT, FIRN_OK, NULL);
-    assert_int_equal(w.seen, 3);
+    store_ahead_s = date_ahead_s = 0; /* ours was set right */
+    simple(FIRN_OS_PUT, FIRN_TRANSIENT, NULL);
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    assert_int_equal(w.seen, 5);
+}
+
+/* A proxy writes a Date of its own, wrong by an hour; our clock is right, as the store's. */
+static void test_wrong_date(void **state)
+{
+    (void)state;
+    store_ahead_s = 0;
+    date_ahead_s = 3600;
+    refuse_all = false;
+    w.script = look_at_time;
+    open_store("");
+    for (int i = 0; i < 3; i++)
+        simple(FIRN_OS_PUT, FIRN_OK, NULL); /* no reason to believe it */
+    refuse_all = true;
+    simple(FIRN_OS_PUT, FIRN_TRANSIENT, NULL); /* it may have been for the time */
+    refuse_all = false;
+    simple(FIRN_OS_PUT, FIRN_TRANSIENT, NULL); /* now it was */
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    assert_int_equal(w.seen, 7);
 }
 
 static void test_refused_before_the_body(void **state)
@@ -380,6 +416,7 @@ int main(void)
         TEST(test_odd_gets),
         TEST(test_refusals),
         TEST(test_wrong_clock),
+        TEST(test_wrong_date),
         TEST(test_refused_before_the_body),
         TEST(test_memory_fails),
     };
