@@ -127,6 +127,7 @@ class Tree:
     def __init__(self, work, jobs):
         self.root, self.jobs = sync(work), jobs
         self.bin = self.root / "build/release/bin"
+        self.unmutated = self.root / "build" / f"{CLUSTER}.unmutated"
         self.env = dict(os.environ, CCACHE_BASEDIR=str(work), CCACHE_NOHASHDIR="1")
         launcher = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
         self.call("cmake", "--preset", "release", *launcher)
@@ -224,19 +225,27 @@ def try_programs(tree, programs):
     return Outcome(False, seconds=time.monotonic() - start)
 
 
+def run_seeds(tree, program, first, seeds, jobs):
+    """(exit status, {seed that failed: why}, what it said)"""
+    status, out = run([str(program), "--first", str(first), "--seeds", str(seeds), "--jobs", str(jobs), "--traces",
+                       str(tree.root)], tree.root)
+    failed = re.findall(r"^FAILED: .*--seed (\d+).*? # (.*?); trace:", out, re.M)
+    return status, {int(seed): re.sub(r"\s+", " ", why)[:160] for seed, why in failed}, out
+
+
 def try_cluster(tree, seeds, jobs):
-    """Seed after seed, some at a time; of those that fail the first is told."""
+    """Seed after seed, some at a time; of those that fail the first is told that does not fail without the mutation."""
     start = time.monotonic()
     for first in range(1, seeds + 1, CLUSTER_CHUNK):
         n = min(CLUSTER_CHUNK, seeds + 1 - first)
-        status, out = run([str(tree.bin / CLUSTER), "--first", str(first), "--seeds", str(n), "--jobs", str(jobs),
-                           "--traces", str(tree.root)], tree.root)
-        failed = sorted((int(seed), why) for seed, why in re.findall(r"^FAILED: .*--seed (\d+).*? # (.*?); trace:", out, re.M))
-        seconds = time.monotonic() - start
-        if failed:
-            return Outcome(True, f"seed {failed[0][0]}", re.sub(r"\s+", " ", failed[0][1])[:160], seconds)
-        if status != 0:
-            return Outcome(True, f"seeds {first} to {first + n - 1}", reason(status, out), seconds)
+        status, failed, out = run_seeds(tree, tree.bin / CLUSTER, first, n, jobs)
+        for seed in sorted(failed):
+            seconds = time.monotonic() - start
+            if run_seeds(tree, tree.unmutated, seed, 1, 1)[0] == 0:
+                return Outcome(True, f"seed {seed}", failed[seed], seconds)
+            print(f"           seed {seed} fails without any mutation: {failed[seed]}", flush=True)
+        if status != 0 and not failed:
+            return Outcome(True, f"seeds {first} to {first + n - 1}", reason(status, out), time.monotonic() - start)
     return Outcome(False, f"{seeds} seeds", seconds=time.monotonic() - start)
 
 
@@ -274,7 +283,9 @@ def check_unmutated(tree, chosen, args):
     tree.build(programs)
     done = try_programs(tree, sorted(programs - {CLUSTER}))
     if not done.killed and CLUSTER in programs:
-        done = try_cluster(tree, max(CLUSTER_CHUNK, args.seeds // 10), args.jobs)
+        shutil.copy2(tree.bin / CLUSTER, tree.unmutated)
+        status, failed, out = run_seeds(tree, tree.unmutated, 1, max(CLUSTER_CHUNK, args.seeds // 10), args.jobs)
+        done = Outcome(status != 0, f"seeds {sorted(failed)}", reason(status, out), done.seconds)
     if done.killed:
         sys.exit(f"the tree fails without any mutation: {done.by}: {done.why}")
     print(f"unmutated: {len(programs)} programs pass, {done.seconds:.0f} s", flush=True)
