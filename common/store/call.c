@@ -175,6 +175,7 @@ static void send_attempt(struct call *c, struct attempt *a, uint64_t now)
     acc->requests++;
     acc->retries += c->retry;
     acc->bytes_sent += r->body.len;
+    firn_store__health_sent(s, r->op, now);
     firn_os_submit(s->env->store, r);
 }
 
@@ -310,6 +311,7 @@ static void note_reply(struct call *c, const struct attempt *a, uint64_t now)
     }
     if (r->slow_down || is_answer(r->status))
         firn_store__gate_note(s, r->slow_down);
+    firn_store__health_ended(s, r->op);
     /* One that was cancelled, its twin having got an answer, says nothing. */
     if (!c->cancelled && (!c->best || !is_answer(c->best->req.status)))
         firn_store__health_note(s, r, is_answer(r->status), now);

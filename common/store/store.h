@@ -119,12 +119,15 @@ struct firn_store_health {
     enum firn_status status;   /* of that */
     struct firn_err err;       /* of that */
     bool told;                 /* they have lasted for long enough to be told of */
+    bool stale;                /* private: the newest failure was no news when the next was sent */
+    unsigned in_flight;        /* private: attempts under way */
 };
 /* Borrowed; kept up to date. */
 const struct firn_store_health *firn_store_health_of(const struct firn_store *s,
                                                      enum firn_os_op op);
 /* Have requests of this kind failed for a second or more, lately? *for_ns: for how long. A node
- * that has sent none for ten seconds does not know, and says no. */
+ * that has had none under way for ten seconds does not know, and says no; what fails after that is
+ * a new row. */
 bool firn_store_ails(const struct firn_store *s, enum firn_os_op op, uint64_t *for_ns);
 /* Call told() when failures of a kind have lasted for a second (h->told), once, and when one is
  * answered again (!h->told; the rest of h is as it was). Within a reply's callback: it must call

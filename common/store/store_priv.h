@@ -108,7 +108,9 @@ struct call {
 /* The gate lets the call through: send now. */
 void firn_store__send(struct call *c);
 
-/* --- health.c: an attempt was answered, or failed. */
+/* --- health.c: an attempt is sent; it ended, whatever it says; it was answered, or failed. */
+void firn_store__health_sent(struct firn_store *s, enum firn_os_op op, uint64_t now);
+void firn_store__health_ended(struct firn_store *s, enum firn_os_op op);
 void firn_store__health_note(struct firn_store *s, const struct firn_os_req *r, bool answered,
                              uint64_t now);
 

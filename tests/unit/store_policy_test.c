@@ -230,12 +230,62 @@ static void test_health(void **state)
     fix_close(&f);
 }
 
+/* A store that swallows requests is known to for as long as the next one is under way. */
+static void test_health_in_flight(void **state)
+{
+    (void)state;
+    struct fix f;
+    struct fix_op o = {0};
+    uint64_t for_ns;
+    fix_open(&f, &(struct firn_fake_options){.seed = 10}, NULL);
+    firn_fake_options(f.w)->faults.lost_before = 1000000;
+    fix_start(&f, &o, FIRN_OS_GET, "k"); /* its size is not known: up to 21 s an attempt */
+    firn_fake_run_for(f.w, 20 * FIRN_SEC);
+    for (int i = 0; i < 120; i++) {
+        assert_true(firn_store_ails(f.store, FIRN_OS_GET, &for_ns));
+        firn_fake_run_for(f.w, FIRN_SEC);
+    }
+    firn_store_cancel(f.store, &o.op);
+    firn_fake_run_for(f.w, 30 * FIRN_SEC);
+    assert_true(o.done && !firn_store_ails(f.store, FIRN_OS_GET, &for_ns));
+    firn_store_op_clear(&o.op);
+    fix_close(&f);
+}
+
+static void refuse_once(struct fix *f)
+{
+    struct fix_op o = {0};
+    firn_fake_options(f->w)->faults.denied = 1000000;
+    assert_int_equal(fix_run(f, &o, FIRN_OS_GET, "k"), FIRN_DENIED);
+    firn_fake_options(f->w)->faults.denied = 0;
+    firn_store_op_clear(&o.op);
+}
+
+/* Two failures of which nobody knows what was between them are no row. */
+static void test_health_rows(void **state)
+{
+    (void)state;
+    struct fix f;
+    uint64_t for_ns;
+    fix_open(&f, &(struct firn_fake_options){.seed = 11}, NULL);
+    refuse_once(&f);
+    firn_fake_run_for(f.w, 3600 * FIRN_SEC);
+    refuse_once(&f);
+    assert_false(firn_store_ails(f.store, FIRN_OS_GET, &for_ns));
+    firn_fake_run_for(f.w, 5 * FIRN_SEC);
+    refuse_once(&f);
+    assert_true(firn_store_ails(f.store, FIRN_OS_GET, &for_ns));
+    assert_true(for_ns < 7 * FIRN_SEC);
+    fix_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_outage),       cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_slow_down),    cmocka_unit_test(test_hedge),
-        cmocka_unit_test(test_hedge_bounds), cmocka_unit_test(test_health),
+        cmocka_unit_test(test_outage),           cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_slow_down),        cmocka_unit_test(test_hedge),
+        cmocka_unit_test(test_hedge_bounds),     cmocka_unit_test(test_health),
+        cmocka_unit_test(test_health_in_flight), cmocka_unit_test(test_health_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
