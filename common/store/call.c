@@ -448,6 +448,7 @@ static struct call *call_new(struct firn_store *s, struct firn_store_op *op)
 static void on_no_memory(void *arg)
 {
     struct firn_store_op *op = arg;
+    firn_store__failed(&op->failing);
     op->done(op);
 }
 
@@ -458,8 +459,7 @@ void firn_store_submit(struct firn_store *s, struct firn_store_op *op)
     struct call *c = call_new(s, op);
     if (!c) {
         op->status = op->req.status = firn_fail(&op->req.err, FIRN_LIMIT, "out of memory");
-        op->failing = (struct firn_timer){.fn = on_no_memory, .arg = op};
-        firn_timer_start(s->env, &op->failing, FIRN_STORE_MEMORY_REST_NS);
+        firn_store__fail_later(s, &op->failing, on_no_memory, op);
         return;
     }
     op->priv = c;
@@ -469,6 +469,7 @@ void firn_store_submit(struct firn_store *s, struct firn_store_op *op)
 void firn_store_cancel(struct firn_store *s, struct firn_store_op *op)
 {
     struct call *c = op->priv;
+    firn_store__fail_soon(&op->failing);
     if (!c || c->state == CALL_ENDING || c->cancelled)
         return;
     c->cancelled = true;

@@ -39,14 +39,35 @@ void firn_store_free(struct firn_store *s)
 {
     if (!s)
         return;
-    FIRN_ASSERT(firn_list_empty(&s->calls));
+    FIRN_ASSERT(firn_store_idle(s));
     firn_timer_stop(s->env, &s->gate.timer);
     firn_free(s);
 }
 
 bool firn_store_idle(const struct firn_store *s)
 {
-    return firn_list_empty(&s->calls);
+    return firn_list_empty(&s->calls) && s->failing == 0;
+}
+
+void firn_store__fail_later(struct firn_store *s, struct firn_store_failing *f,
+                            void (*told)(void *arg), void *arg)
+{
+    f->timer = (struct firn_timer){.fn = told, .arg = arg};
+    f->store = s;
+    s->failing++;
+    firn_timer_start(s->env, &f->timer, FIRN_STORE_MEMORY_REST_NS);
+}
+
+void firn_store__failed(struct firn_store_failing *f)
+{
+    f->store->failing--;
+    f->store = NULL;
+}
+
+void firn_store__fail_soon(struct firn_store_failing *f)
+{
+    if (f->store)
+        firn_timer_start(f->store->env, &f->timer, 0);
 }
 
 void firn_store_op_clear(struct firn_store_op *op)

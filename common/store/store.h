@@ -24,6 +24,12 @@ struct firn_store_options {
     unsigned retry_percent;
 };
 
+/* Of an operation or upload for which there was no memory: it waits to be told so. */
+struct firn_store_failing {
+    struct firn_timer timer;
+    struct firn_store *store; /* NULL: not waiting */
+};
+
 /* What an operation's user wants done on the way. */
 enum firn_store_flags {
     FIRN_STORE_NO_RETRY =
@@ -67,8 +73,8 @@ struct firn_store_op {
     unsigned attempts;
     struct firn_buf found; /* IF_ABSENT, CONFLICT: what lies there instead */
 
-    void *priv;                /* the store's */
-    struct firn_timer failing; /* the store's */
+    void *priv;                        /* the store's */
+    struct firn_store_failing failing; /* the store's */
 };
 
 /* Create over env->store. The env must outlive it. FIRN_LIMIT when memory is short. */
@@ -160,8 +166,8 @@ struct firn_store_upload {
     uint64_t deadline_ns;    /* boot clock; 0 = try for ever */
     enum firn_status status; /* OK, or as for operations; after anything else the name is burnt */
     struct firn_err err;
-    void *priv;                /* the store's */
-    struct firn_timer failing; /* the store's */
+    void *priv;                        /* the store's */
+    struct firn_store_failing failing; /* the store's */
 };
 /* done() comes exactly once, never inside this call. */
 void firn_store_upload(struct firn_store *s, struct firn_store_upload *u);

@@ -59,6 +59,7 @@ struct firn_store {
     const struct firn_env *env;
     struct firn_store_options o;
     struct firn_list calls; /* struct call, under way */
+    size_t failing;         /* operations and uploads that found no memory, not yet told */
     struct gate gate;
     struct hedge hedge;
     struct proof proof;
@@ -107,6 +108,14 @@ struct call {
 
 /* The gate lets the call through: send now. */
 void firn_store__send(struct call *c);
+
+/* --- store.c: what found no memory. Call told(arg) when FIRN_STORE_MEMORY_REST_NS have passed; it
+ * begins with firn_store__failed. */
+void firn_store__fail_later(struct firn_store *s, struct firn_store_failing *f,
+                            void (*told)(void *arg), void *arg);
+void firn_store__failed(struct firn_store_failing *f);
+/* It was cancelled: do not wait. Nothing happens where f does not wait. */
+void firn_store__fail_soon(struct firn_store_failing *f);
 
 /* --- health.c: an attempt is sent; it ended, whatever it says; it was answered, or failed. */
 void firn_store__health_sent(struct firn_store *s, enum firn_os_op op, uint64_t now);

@@ -211,6 +211,7 @@ static void on_created(struct firn_store_op *op)
 static void on_no_memory(void *arg)
 {
     struct firn_store_upload *u = arg;
+    firn_store__failed(&u->failing);
     u->status = firn_fail(&u->err, FIRN_LIMIT, "out of memory for the upload of %s", u->key);
     u->done(u);
 }
@@ -247,8 +248,7 @@ void firn_store_upload(struct firn_store *s, struct firn_store_upload *u)
     if (!up || (!single && !plan_parts(up))) {
         if (up)
             upload_free(up);
-        u->failing = (struct firn_timer){.fn = on_no_memory, .arg = u};
-        firn_timer_start(s->env, &u->failing, FIRN_STORE_MEMORY_REST_NS);
+        firn_store__fail_later(s, &u->failing, on_no_memory, u);
         return;
     }
     u->priv = up;
@@ -261,6 +261,7 @@ void firn_store_upload(struct firn_store *s, struct firn_store_upload *u)
 void firn_store_upload_cancel(struct firn_store *s, struct firn_store_upload *u)
 {
     struct upload *up = u->priv;
+    firn_store__fail_soon(&u->failing);
     if (!up || up->cancelled)
         return;
     up->cancelled = true;

@@ -290,13 +290,24 @@ static void test_no_memory(void **state)
     (void)firn_mem_fail_at(1, 0);
     fix_start(&f, &o, FIRN_OS_GET, "k");
     (void)firn_mem_fail_at(0, 0);
-    firn_store_cancel(f.store, &o.op);
     /* Not at once: who tries again without a thought must not spin. */
     firn_fake_run_for(f.w, FIRN_STORE_MEMORY_REST_NS - 1);
     assert_int_equal(o.done, 0);
+    assert_false(firn_store_idle(f.store));
     firn_fake_run_for(f.w, 1);
     assert_int_equal(o.done, 1);
     assert_int_equal(o.op.status, FIRN_LIMIT);
+    assert_true(firn_store_idle(f.store));
+    firn_store_cancel(f.store, &o.op); /* it has ended: harmless */
+    /* Who cancels waits for the end alone. */
+    (void)firn_mem_fail_at(1, 0);
+    fix_start(&f, &o, FIRN_OS_GET, "k");
+    (void)firn_mem_fail_at(0, 0);
+    firn_store_cancel(f.store, &o.op);
+    assert_int_equal(o.done, 0);
+    firn_fake_run_for(f.w, 0);
+    assert_int_equal(o.done, 1);
+    assert_true(firn_store_idle(f.store));
     struct firn_store *s;
     (void)firn_mem_fail_at(1, 0);
     assert_int_equal(firn_store_create(f.env, NULL, &s), FIRN_LIMIT);

@@ -225,6 +225,14 @@ static void test_upload_fails(void **state)
     firn_fake_run_for(f.w, FIRN_SEC);
     assert_int_equal(firn_fake_uploads(f.w), 0);
     firn_store_upload_cancel(f.store, &u.u);
+    (void)firn_mem_fail_at(1, 0);
+    start_upload(&f, &u, "big", b, BIG);
+    (void)firn_mem_fail_at(0, 0);
+    assert_false(firn_store_idle(f.store)); /* it has yet to be told */
+    firn_store_upload_cancel(f.store, &u.u);
+    assert_int_equal(u.done, 0);
+    firn_fake_run_for(f.w, 0);
+    assert_true(u.done == 1 && u.u.status == FIRN_LIMIT && firn_store_idle(f.store));
     /* Without memory at any point: an end and no leak. */
     for (uint64_t n = 1; n < 12; n++) {
         (void)firn_mem_fail_at(n, 0);
