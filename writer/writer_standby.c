@@ -74,14 +74,18 @@ static bool wants_index(const struct firn_manifest *m)
     return firn_events_want_expired(m->pb->settings->notify_keyspace_events);
 }
 
-/* Memory stands at m's floor: behind what it held, or for the first time. */
+/* Memory stands at m's floor: behind what it held, or for the first time. LIMIT changes nothing. */
 static enum firn_status begin_memory(struct firn_writer *w, const struct firn_manifest *m)
 {
-    firn_memory_deinit(&w->memory);
-    w->db.durable_seqno = m->pb->seqno_at_floor;
-    enum firn_status s = firn_memory_init(&w->memory, m->floor, &w->budget);
+    struct firn_memory fresh;
+    enum firn_status s = firn_memory_init(&fresh, m->floor, NULL);
+    if (s != FIRN_OK)
+        return s;
+    w->memory.budget = &w->budget;
+    firn_memory_replace(&w->memory, &fresh);
     w->memory.expiry_index = wants_index(m);
-    return s;
+    w->db.durable_seqno = m->pb->seqno_at_floor;
+    return FIRN_OK;
 }
 
 /* What m's tables hold need not be in memory. */
@@ -413,6 +417,12 @@ static void manifest_read(struct firn_manifest_read *r)
         s = begin(w, r->manifest, &err);
     else if (s == FIRN_OK && r->manifest->version > w->manifest->version)
         s = follow_floor(w, r->manifest);
+    if (s == FIRN_LIMIT) {
+        firn_log_event(&w->obs->log, FIRN_LOG_WARN, "not following the database",
+                       "why=out of memory version=%" PRIu64, r->manifest->version);
+        arm(w, RETRY_NS);
+        return;
+    }
     if (s != FIRN_OK) {
         (void)firn_fail(&err, s, "standing by failed: %s", firn_status_name(s));
         firn_writer__finish(w, FIRN_WRITER_FAILED, &err);

@@ -614,6 +614,30 @@ static void a_standby_outlives_refusals(void **state)
     wait_serving(standby);
 }
 
+static void set_events(Firn__Manifest *m, const void *events)
+{
+    assert_int_equal(firn_pb_set_string(&m->settings->notify_keyspace_events, events), FIRN_OK);
+}
+
+/* Whichever allocation fails while it begins its memory anew: it rests, and does so later. */
+static void a_standby_without_memory_waits(void **state)
+{
+    (void)state;
+    struct node *n = start_serving(0), *standby = start(1, true, 0);
+    firn_fake_run_for(world, 2 * FIRN_SEC);
+    crash(n);
+    for (uint64_t at = 1; at <= 40; at++) {
+        (void)manifest_change(world, set_events, at % 2 ? "Ex" : "");
+        (void)firn_mem_fail_at(at, 0);
+        firn_fake_run_for(world, 12 * FIRN_SEC);
+        (void)firn_mem_fail_at(0, 0);
+        firn_fake_run_for(world, 2 * FIRN_SEC);
+        assert_false(standby->over);
+    }
+    (void)manifest_change(world, wish, "node-1");
+    wait_serving(standby);
+}
+
 /* ---- time */
 
 static uint64_t newest_log_time;
@@ -673,6 +697,7 @@ int main(void)
         TEST(a_wish_taken_back_is_not_obeyed),
         TEST(silence_of_who_promises_nothing_is_none),
         TEST(a_standby_outlives_refusals),
+        TEST(a_standby_without_memory_waits),
         TEST(log_time_never_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
