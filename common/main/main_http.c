@@ -59,6 +59,13 @@ static uint64_t patience_ns(const struct firn_main *m)
     return m->role == FIRN_CONF_READER ? m->settings.freshness_ns + m->settings.read_timeout_ns : 0;
 }
 
+/* Does this node serve by requests of this kind? A reader does by GETs alone; its pins are for
+ * those who read for long. */
+static bool serves_by(const struct firn_main *m, enum firn_os_op op)
+{
+    return m->role != FIRN_CONF_READER || op == FIRN_OS_GET;
+}
+
 /* The line of the store; false: it does not do what this node needs. */
 static bool store_well(struct firn_main *m, struct firn_buf *out)
 {
@@ -70,7 +77,7 @@ static bool store_well(struct firn_main *m, struct firn_buf *out)
             continue;
         const struct firn_store_health *h = firn_store_health_of(m->store, op);
         ails = true;
-        well = well && for_ns < patience_ns(m);
+        well = well && (for_ns < patience_ns(m) || !serves_by(m, op));
         (void)!firn_buf_printf(out, "store: %s has failed for %" PRIu64 " s: %s: %s\n",
                                firn_os_op_name(op), for_ns / FIRN_SEC, firn_status_name(h->status),
                                h->err.text);

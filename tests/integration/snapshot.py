@@ -185,8 +185,24 @@ def die(work, writer_node, keys):
     print("killed, and collected", flush=True)
 
 
+def no_pins(bin_dir):
+    """A reader whose pins are refused, here by an object where their folder would be, serves on and says so."""
+    with Work(bin_dir) as work:
+        work.node("writer").start()
+        work.store.put("pins", b"")
+        node = work.node("reader", args=["--freshness", "0", "--read-timeout", "1s"]).start()
+        conn = node.connect()
+        for _ in range(30):
+            assert "the pin could not be had" in refused(conn, "KV.SNAPSHOT", "OPEN")
+            time.sleep(0.1)
+        assert "store: PUT has failed" in node.checks(), node.checks()
+        assert node.is_ready() and conn.do("GET", "k") is None
+        conn.close()
+
+
 def main():
     keys = [key_of(i) for i in range(int(sys.argv[2]) if len(sys.argv) > 2 else 20000)]
+    no_pins(sys.argv[1])
     with Work(sys.argv[1]) as work:
         writer = work.node("writer", args=["--wal-grace", "20s", "--idle-flush", "300ms", "--memtable-bytes", "2mb",
                                            "--manifest-interval", "100ms", "--pin-ttl", "5s"]).start()
