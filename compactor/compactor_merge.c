@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/sometimes.h"
+#include "format/version.h"
 #include "manifest/settings.h"
 
 #include <inttypes.h>
@@ -135,6 +136,16 @@ static enum firn_status fill_source(struct compactor_source *s)
     return FIRN_OK;
 }
 
+/* A table says the newest format of anything in it: a writer that claimed its epoch after us may
+ * write a newer one than ours. We know it, or could not read it. */
+static uint16_t format_of(const struct compactor_merge *j)
+{
+    uint64_t format = j->c->format;
+    for (size_t i = 0; i < j->inputs; i++)
+        format = j->input[i].ref->format > format ? j->input[i].ref->format : format;
+    return format < firn_format_newest ? (uint16_t)format : firn_format_newest;
+}
+
 static struct firn_table_options table_options(const struct compactor_merge *j)
 {
     const struct firn_compactor *c = j->c;
@@ -146,7 +157,7 @@ static struct firn_table_options table_options(const struct compactor_merge *j)
     return (struct firn_table_options){
         .db = j->manifest->db,
         .name = {FIRN_ROLE_COMPACTOR, c->epoch, j->first_number},
-        .format = c->format,
+        .format = format_of(j),
         .base_seqno = min,
         .max_seqno = max,
         .created_ms = firn_wall_ms(c->env),

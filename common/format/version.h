@@ -4,10 +4,10 @@
  * of them, writes those of the database's, and refuses a database or an object of a higher one.
  *
  * A node writes the number that the database had when it opened it (readers) or claimed its role
- * (writer, compactor). `firnctl upgrade` raises the number, when no older program runs any more;
- * it never goes back. What needs no new number: fields of protobuf messages, which older programs
- * keep; kinds of records and entries, and sections of tables, that may be skipped, which older
- * programs lose when they flush or merge. */
+ * (writer, compactor); what a compactor merges keeps the highest of its inputs. `firnctl upgrade`
+ * raises the number, when no older program runs any more; it never goes back. What needs no new
+ * number: fields of protobuf messages, which older programs keep; kinds of records and entries, and
+ * sections of tables, that may be skipped, which older programs lose when they flush or merge. */
 #ifndef FIRN_FORMAT_VERSION_H
 #define FIRN_FORMAT_VERSION_H
 

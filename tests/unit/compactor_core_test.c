@@ -8,10 +8,12 @@
 #include "fakes/fake_env.h"
 #include "format/pin.h"
 #include "format/seal.h"
+#include "format/version.h"
 #include "lsm/flush_build.h"
 #include "lsm/view.h"
 #include "manifest/check.h"
 #include "manifest/intents.h"
+#include "unit/manifest_by_hand.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +22,9 @@
 // clang-format off
 #include <cmocka.h>
 // clang-format on
+
+/* Of these programs, in place of the library's (format/version.h). */
+const uint16_t firn_format_newest = FIRN_FORMAT_OLDEST + 1;
 
 #define KEYS 400
 #define LIMIT_NS (40000 * FIRN_SEC)
@@ -36,6 +41,7 @@ struct writer {
     struct firn_lsm *lsm;
     struct firn_id nonce;
     uint64_t epoch, seqno, slot, number, log_time_ms;
+    uint16_t format; /* of its tables; 0: the oldest */
     struct value model[KEYS];
     bool done, stopped;
 };
@@ -216,6 +222,7 @@ static void flush_after(size_t clear, size_t ops)
     b.table = (struct firn_table_options){
         .db = firn_manifest_newest(wr.node)->db,
         .name = {FIRN_ROLE_WRITER, wr.epoch, wr.number},
+        .format = wr.format,
         .base_seqno = base,
         .max_seqno = wr.seqno,
         .block_bytes = 1000,
@@ -648,6 +655,58 @@ static void test_stop(void **state)
     }
 }
 
+static void make_old(Firn__Manifest *m, const void *arg)
+{
+    (void)arg;
+    m->format = FIRN_FORMAT_OLDEST;
+}
+
+/* A compactor that claimed before the database was upgraded merges what a newer writer flushed:
+ * what it writes says so. */
+static void test_format(void **state)
+{
+    (void)state;
+    struct comp c;
+    world_open(14, NULL);
+    writer_close();
+    (void)manifest_change(world, make_old, NULL);
+    writer_open(20000, 0);
+    flush(150);
+    uint64_t before = wr.seqno;
+    comp_open(&c, false);
+    firn_fake_run_for(world, 20 * FIRN_SEC);
+    assert_true(c.working);
+    struct firn_upgrade_intent it = {.base = {.done = intent_done, .arg = &wr.done},
+                                     .format = firn_format_newest};
+    firn_manifest_upgrade(wr.node, &it);
+    wait_for(&wr.done);
+    assert_int_equal(it.base.status, FIRN_OK);
+    wr.format = firn_format_newest;
+    for (size_t i = 0; i < 8; i++)
+        flush(150);
+    firn_fake_run_for(world, 60 * FIRN_SEC);
+    struct firn_manifest *m = read_manifest();
+    assert_int_equal(m->pb->n_l0, 0);
+    size_t newer = 0;
+    for (size_t i = 0; i < m->pb->n_partitions; i++) {
+        const Firn__Partition *p = m->pb->partitions[i];
+        for (size_t r = 0; r < p->n_runs; r++)
+            for (size_t t = 0; t < p->runs[r]->n_tables; t++) {
+                const Firn__Table *table = p->runs[r]->tables[t];
+                if (table->max_seqno <= before)
+                    continue;
+                newer++;
+                assert_int_equal(table->format, firn_format_newest);
+            }
+    }
+    assert_true(newer);
+    firn_manifest_unref(m);
+    check_contents();
+    comp_close(&c);
+    writer_close();
+    firn_fake_world_free(world);
+}
+
 /* What a newer range tombstone covers whole goes unread. */
 static void test_unread(void **state)
 {
@@ -844,7 +903,7 @@ int main(void)
         cmocka_unit_test(test_no_database),    cmocka_unit_test(test_unread),
         cmocka_unit_test(test_cleared),        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_memory_covered), cmocka_unit_test(test_open_commit),
-        cmocka_unit_test(test_rejected),
+        cmocka_unit_test(test_rejected),       cmocka_unit_test(test_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
