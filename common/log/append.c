@@ -166,7 +166,7 @@ static void lost_slot(struct firn_append *a, struct slot *s)
         FIRN_SOMETIMES("log: a writer fenced by a seal in its slot");
         stop(a, FIRN_FENCED, &err);
     } else if (++s->looks < LOOKS_MAX) {
-        FIRN_SOMETIMES("log: what lies in a slot of ours looked at again");
+        FIRN_SOMETIMES("log: a slot of ours looked at again");
         firn_timer_start(s->env, &s->pause, REFUSED_PAUSE_NS);
     } else {
         if (!is_seal)
