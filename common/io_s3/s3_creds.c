@@ -85,6 +85,9 @@ static void ended(struct firn_s3__creds *c, enum firn_status s)
 static void fail(struct firn_s3__creds *c, enum firn_status s, const char *text)
 {
     c->err.text[0] = '\0';
+    /* There were keys before: this is no wrong setting, but a source that is being changed. */
+    if (s == FIRN_INVALID && c->generation)
+        s = FIRN_DENIED;
     ended(c, firn_fail(&c->err, s, "%s", text));
 }
 

@@ -328,6 +328,36 @@ static void test_denied_one_right(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static struct answer bad_key(const char *request, unsigned n)
+{
+    (void)request;
+    (void)n;
+    return (struct answer){ERROR("403 Forbidden", "InvalidAccessKeyId", "no"), true};
+}
+
+/* Half a file is a wrong setting at a start; where it gave keys before, somebody is writing it. */
+static void test_file_half_written(void **state)
+{
+    char path[] = "/tmp/firn-s3-keys-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    no_env_keys();
+    write_file(path, FILE_OF("file-id"), 0600);
+    (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
+    w.script = say_ok;
+    open_store("");
+    simple(FIRN_OS_PUT, FIRN_OK, NULL);
+    write_file(path, "[default]\naws_access_key_id = file-id\n", 0600);
+    w.script = bad_key;
+    pause_for(0, 11);
+    simple(FIRN_OS_PUT, FIRN_DENIED, NULL);
+    pause_for(0, 11);
+    simple(FIRN_OS_PUT, FIRN_DENIED, "only one of");
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +368,7 @@ int main(void)
         TEST(test_no_instance),
         TEST(test_no_credentials),
         TEST(test_web_identity),
+        TEST(test_file_half_written),
         TEST(test_profiles),
         TEST(test_denied_one_right),
     };
