@@ -83,8 +83,7 @@ def make_database(work):
         c.do("SET", "key:%d" % i, "value of %d" % i)
     c.close()
     assert w.stop() == 0
-    rc, out, err = work.ctl("verify")
-    assert rc == 0, out + err
+    work.verified()
     return objects(work)
 
 

@@ -130,8 +130,7 @@ def store_full(work):
         assert all(c.do("STRLEN", "large:%d" % i) == VALUE // 2 * 2 for i in range(large)), "a large value is lost"
         c.close()
         assert last.stop() == 0
-        rc, out, err = work.ctl("verify")
-        assert rc == 0, out + err
+        work.verified()
         work.nodes.clear()
 
 

@@ -386,6 +386,11 @@ class Work:
                            env=dict(os.environ, **self.store.env), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
 
+    def verified(self):
+        """firnctl verify finds no damage."""
+        rc, out, err = self.ctl("verify")
+        assert rc == 0, out + err
+
     def __exit__(self, kind, value, trace):
         if kind and kind is not SystemExit:
             for n in self.nodes:

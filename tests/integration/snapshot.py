@@ -212,8 +212,7 @@ def main():
         flush_pipelines(writer, reader)
         outlive(work, writer, reader, keys)
         die(work, writer, keys)
-        status, out, err = work.ctl("verify")
-        assert status == 0, out + err
+        work.verified()
         status, out, err = work.ctl("gc", "--dry-run")
         assert status == 0 and "pins/" not in out, out + err
         for n in (reader, writer):

@@ -223,8 +223,7 @@ def run(bin_dir):
                 loses_store(network, nodes)
                 heals(network, nodes, recorder)
                 recorder.check([w1, r0, r1])
-                status, out, err = work.ctl("verify")
-                assert status == 0, out + err
+                work.verified()
     finally:
         network.close()
 

@@ -106,8 +106,7 @@ def main():
         last = work.node("writer", "w2", ARGS).start()
         load.all_there(last)
         assert last.stop() == 0
-        rc, out, err = work.ctl("verify")
-        assert rc == 0, out + err
+        work.verified()
     print("ok")
 
 

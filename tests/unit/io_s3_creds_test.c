@@ -155,6 +155,15 @@ static void write_file(const char *path, const char *text, mode_t mode)
     assert_int_equal(close(fd), 0);
 }
 
+/* The same into a new file; path is a template of mkstemp. */
+static void new_file(char *path, const char *text, mode_t mode)
+{
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    write_file(path, text, mode);
+}
+
 #define STS_REPLY                                                                                  \
     "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"            \
     "<AccessKeyId>sts-id</AccessKeyId><SecretAccessKey>" SECRET "</SecretAccessKey><SessionToken>" \
@@ -178,12 +187,9 @@ static struct answer sts(const char *request, unsigned n)
 static void test_web_identity(void **state)
 {
     char path[] = "/tmp/firn-s3-token-XXXXXX";
-    int fd = mkstemp(path);
     (void)state;
-    assert_true(fd >= 0);
-    assert_int_equal(close(fd), 0);
     no_env_keys();
-    write_file(path, "my.web-token\n", 0644);
+    new_file(path, "my.web-token\n", 0644);
     (void)setenv("AWS_WEB_IDENTITY_TOKEN_FILE", path, 1);
     (void)setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r", 1);
     (void)setenv("AWS_ENDPOINT_URL_STS", w.endpoint, 1);
@@ -291,12 +297,9 @@ static struct answer no_delete(const char *request, unsigned n)
 static void test_denied_one_right(void **state)
 {
     char path[] = "/tmp/firn-s3-keys-XXXXXX", uri[128];
-    int fd = mkstemp(path);
     (void)state;
-    assert_true(fd >= 0);
-    assert_int_equal(close(fd), 0);
     no_env_keys();
-    write_file(path, FILE_OF("file-id"), 0600);
+    new_file(path, FILE_OF("file-id"), 0600);
     (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
     (void)snprintf(uri, sizeof uri, "%s/creds", w.endpoint);
     (void)setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri, 1);
@@ -339,12 +342,9 @@ static struct answer bad_key(const char *request, unsigned n)
 static void test_file_half_written(void **state)
 {
     char path[] = "/tmp/firn-s3-keys-XXXXXX";
-    int fd = mkstemp(path);
     (void)state;
-    assert_true(fd >= 0);
-    assert_int_equal(close(fd), 0);
     no_env_keys();
-    write_file(path, FILE_OF("file-id"), 0600);
+    new_file(path, FILE_OF("file-id"), 0600);
     (void)setenv("AWS_SHARED_CREDENTIALS_FILE", path, 1);
     w.script = say_ok;
     open_store("");

@@ -61,20 +61,28 @@ static void a_read_ends_at_its_deadline(void **state)
     firn_fake_world_free(world);
 }
 
+/* A flush is committed; then the manifest is put back as it was before. */
+static void commit_and_go_back(struct proc *p, struct flush *f)
+{
+    struct firn_slice body;
+    assert_true(firn_fake_get(world, "manifest", &body));
+    size_t len = body.len;
+    void *old = malloc(len);
+    assert_non_null(old);
+    memcpy(old, body.data, len);
+    flush_start(f, p, 1, 10, 0);
+    assert_int_equal(flush_end(f), FIRN_OK);
+    firn_fake_put(world, "manifest", old, len);
+    free(old);
+}
+
 static void a_manifest_that_goes_back_stops_the_node(void **state)
 {
     (void)state;
     struct proc p;
     struct flush f;
-    struct firn_slice body;
     open_writer(&p, 13);
-    assert_true(firn_fake_get(world, "manifest", &body));
-    void *old = malloc(body.len);
-    size_t len = body.len;
-    memcpy(old, body.data, len);
-    flush_start(&f, &p, 1, 10, 0);
-    assert_int_equal(flush_end(&f), FIRN_OK);
-    firn_fake_put(world, "manifest", old, len);
+    commit_and_go_back(&p, &f);
     assert_int_equal(read_now(&p, NULL), FIRN_CORRUPT);
     flush_start(&f, &p, 1, 20, 1);
     assert_int_equal(flush_end(&f), FIRN_CORRUPT);
@@ -82,7 +90,6 @@ static void a_manifest_that_goes_back_stops_the_node(void **state)
     firn_fake_run_for(world, FIRN_SEC);
     assert_int_equal(p.broken, 1);
     assert_true(firn_manifest_went_back(p.node));
-    free(old);
     proc_close(&p);
     firn_fake_world_free(world);
 }
@@ -93,23 +100,15 @@ static void a_commit_that_meets_an_older_manifest_tells_the_owner(void **state)
     (void)state;
     struct proc p;
     struct flush f;
-    struct firn_slice body;
     open_writer(&p, 14);
-    assert_true(firn_fake_get(world, "manifest", &body));
-    void *old = malloc(body.len);
-    size_t len = body.len;
-    memcpy(old, body.data, len);
-    flush_start(&f, &p, 1, 10, 0);
-    assert_int_equal(flush_end(&f), FIRN_OK);
+    commit_and_go_back(&p, &f);
     assert_false(firn_manifest_went_back(p.node));
-    firn_fake_put(world, "manifest", old, len);
     flush_start(&f, &p, 1, 20, 1);
     assert_int_equal(flush_end(&f), FIRN_UNCERTAIN); /* refused, as far as we can know */
     assert_non_null(strstr(f.it.base.err.text, "went back"));
     firn_fake_run_for(world, FIRN_SEC);
     assert_int_equal(p.broken, 1);
     assert_int_equal(p.fenced, 0);
-    free(old);
     proc_close(&p);
     firn_fake_world_free(world);
 }
