@@ -104,27 +104,40 @@ static void progress(struct runner *u)
                   (unsigned long long)((now - u->begun_ms) / 1000));
 }
 
-/* Lines "<seed> <allow or -> <commit> <what it was>"; '#' begins a comment. */
-static bool regressions(struct runner *u)
+/* Lines "<seed> <allow or -> <commit> <what it was>"; '#' begins a comment. All are read before the
+ * first child is forked: it would share the file's offset, and move it at its exit. */
+static struct sim_spec *read_regressions(const char *path, size_t *n)
 {
     char line[8192];
-    FILE *f = fopen(u->o->regressions, "r");
+    struct sim_spec *all = NULL;
+    FILE *f = fopen(path, "r");
     if (!f) {
-        perror(u->o->regressions);
-        return false;
+        perror(path);
+        exit(2);
     }
-    while (fgets(line, sizeof line, f)) {
+    for (*n = 0; fgets(line, sizeof line, f);) {
         char *save = NULL, *seed = strtok_r(line, " \t\n", &save);
         if (!seed || seed[0] == '#')
             continue;
         char *allow = strtok_r(NULL, " \t\n", &save);
-        bool all = !allow || strcmp(allow, "-") == 0;
-        struct sim_spec s = {.seed = strtoull(seed, NULL, 10),
-                             .allow = all ? NULL : strdup(allow)}; /* lives as long as we do */
-        begin(u, &s);
+        bool any = !allow || strcmp(allow, "-") == 0;
+        all = realloc(all, (*n + 1) * sizeof *all);
+        if (!all)
+            abort();
+        all[(*n)++] = (struct sim_spec){.seed = strtoull(seed, NULL, 10),
+                                        .allow = any ? NULL : strdup(allow)};
     }
     (void)fclose(f);
-    return true;
+    return all;
+}
+
+static void regressions(struct runner *u)
+{
+    size_t n;
+    struct sim_spec *all = read_regressions(u->o->regressions, &n);
+    for (size_t i = 0; i < n; i++)
+        begin(u, &all[i]); /* what it allows lives as long as we do */
+    free(all);
 }
 
 int sim_run_all(const struct sim_options *o)
@@ -137,8 +150,8 @@ int sim_run_all(const struct sim_options *o)
         return 2;
     for (unsigned i = 0; i < o->jobs; i++)
         u.job[i].result = &results[i];
-    if (o->regressions && !regressions(&u))
-        return 2;
+    if (o->regressions)
+        regressions(&u);
     for (; more(&u); u.next++) {
         struct sim_spec s = {.seed = u.next, .allow = o->allow, .trace = o->trace};
         s.twice = o->twice_every && (u.next - o->first) % o->twice_every == 0;
