@@ -102,7 +102,7 @@ expect "no match" "$(ask -T "$work/big" "$url/fine")" "0123456789 200 0"
 expect "dropped reply" "$(ask -T "$work/big" "$url/faulty/1")" " 000 52"
 grep -q "^PUT /faulty/1 3000000$" "$work/seen" || { echo "the PUT without a reply did not arrive"; exit 1; }
 expect "cut body" "$(ask "$url/faulty/2")" "01234 200 18"
-expect "counts" "$(end)" "faultproxy: 3 requests, 1 replies dropped, 0 errors, 1 cut, 0 held"
+expect "counts" "$(end)" "faultproxy: 3 requests, 1 replies dropped, 0 errors, 1 cut, 0 held, 0 refused, 0 halves, 0 heads"
 
 start --error-percent 100 --deny DELETE
 expect "slow down" "$(ask -T "$work/big" "$url/no")" \

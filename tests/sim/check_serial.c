@@ -84,12 +84,21 @@ static bool shows(struct serial *x, const struct hist_op *op, void *arg)
     return x->eval.effects == 0 && !x->eval.erased && hist_eval_answers(x->h, op, &x->eval);
 }
 
+/* The time that a node with this state must know to have come. A writer evaluates on its open batch
+ * as well, which gets its log time when it closes. */
+static uint64_t known_ms(const struct serial *x, const struct hist_op *op, uint32_t at)
+{
+    if (at > 0 && x->writer[op->who.node])
+        return x->w->unit[at - 1].before_ms;
+    return witness_log_time(x->w, at);
+}
+
 /* Does the reply show this state, as it was while `when` was under way? */
 static bool shows_state(struct serial *x, const struct hist_op *op, uint32_t at,
                         const struct hist_op *when)
 {
     uint64_t skew = x->o->skew_ms, from = serial__wall_ms(x, when->invoked_ns);
-    uint64_t to = serial__wall_ms(x, when->replied_ns) + skew, known = witness_log_time(x->w, at);
+    uint64_t to = serial__wall_ms(x, when->replied_ns) + skew, known = known_ms(x, op, at);
     from = from > skew ? from - skew : 0;
     from = from > known ? from : known;
     return serial__eval(x, op, at, from, to > from ? to : from, shows, NULL);
@@ -374,6 +383,18 @@ static void check_order(struct serial *x)
     firn_free(order);
 }
 
+static void find_writers(struct serial *x)
+{
+    const struct hist *h = x->h;
+    for (size_t i = 0; i < h->ops; i++)
+        x->nodes = h->op[i].who.node >= x->nodes ? h->op[i].who.node + 1 : x->nodes;
+    x->writer = firn_calloc(x->nodes + 1, sizeof *x->writer);
+    FIRN_ASSERT(x->writer);
+    for (size_t i = 0; i < h->ops; i++)
+        if (x->unit[i] != NO_UNIT)
+            x->writer[h->op[i].who.node] = true;
+}
+
 void check_serial(struct hist *h, const struct witness *w, const struct check_serial_options *o,
                   struct check_serial_stats *stats, struct check_report *r)
 {
@@ -383,7 +404,9 @@ void check_serial(struct hist *h, const struct witness *w, const struct check_se
     FIRN_ASSERT(x.unit);
     memset(x.unit, 0xff, (h->ops + 1) * sizeof *x.unit);
     serial__match(&x);
+    find_writers(&x);
     check_order(&x);
     hist_eval_clear(&x.eval);
+    firn_free(x.writer);
     firn_free(x.unit);
 }

@@ -15,6 +15,8 @@ struct serial {
     struct check_serial_stats *stats;
     struct check_report *report;
     uint32_t *unit; /* by operation: the unit it wrote, or NO_UNIT */
+    bool *writer;   /* by node: something was written there */
+    uint32_t nodes;
     struct hist_eval eval;
 };
 

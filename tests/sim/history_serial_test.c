@@ -374,6 +374,10 @@ static void times_to_live(void **state)
         {{"10 1000000 a=1@1000100", "20 1000101 b=1"},
          {set, "2 1 1 0 5 30 : SET b 1 => +", "3 2 2 0 105000000 105000001 : GET a => $1"},
          "stale"},
+        /* … but the writer read it while that batch was open, which has its log time since */
+        {{"10 1000000 a=1@1000100", "20 1000101 b=1"},
+         {set, "2 1 1 0 5 30 : SET b 1 => +", "3 1 1 0 99000000 105000001 : GET a => $1"},
+         NULL},
         {{"10 1000000 a=1@1000100", "20 1000101 a!1"},
          {set, "3 2 2 0 105000000 105000001 : GET a => _"},
          NULL},
