@@ -136,8 +136,7 @@ def main():
         compare(cold, keys, deleted)
         say("every key read back from a cold reader")
         assert cold.connect().do("GET", "counter") == b"1"
-        work.verified()
-        print("   " + (out.strip().splitlines() or err.strip().splitlines())[-1])
+        print("   " + work.verified().strip().splitlines()[-1])
         say("verified")
         check_objects(work)
         c.close()

@@ -387,9 +387,10 @@ class Work:
         return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
 
     def verified(self):
-        """firnctl verify finds no damage."""
+        """firnctl verify finds no damage: what it says."""
         rc, out, err = self.ctl("verify")
         assert rc == 0, out + err
+        return out or err
 
     def __exit__(self, kind, value, trace):
         if kind and kind is not SystemExit:
