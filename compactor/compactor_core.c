@@ -180,8 +180,7 @@ static void arm_timer(struct firn_compactor *c)
  */
 static bool may_pass(const struct firn_compactor *c, enum firn_status s)
 {
-    bool refused = s == FIRN_DENIED || s == FIRN_LIMIT || s == FIRN_INVALID;
-    return refused && !firn_manifest_for_good(c->mnode, s) && !c->settings->once;
+    return firn_manifest_refused(c->mnode, s) && !c->settings->once;
 }
 
 static void polled(struct firn_manifest_read *r)

@@ -293,8 +293,7 @@ static void claim(struct firn_writer *w, const char *why)
  * credentials that are being changed, or something on the way that speaks for the store. */
 static bool refused_for_now(const struct firn_writer *w, enum firn_status s)
 {
-    bool refused = s == FIRN_DENIED || s == FIRN_LIMIT || s == FIRN_INVALID;
-    return refused && w->standby.tail && !firn_manifest_for_good(w->mnode, s);
+    return w->standby.tail && firn_manifest_refused(w->mnode, s);
 }
 
 bool firn_writer__standby_again(struct firn_writer *w, enum firn_status s,

@@ -11,6 +11,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum what { SET, PROMOTE, UPGRADE };
+
 struct set {
     struct firn_manifest_node *node;
     union {
@@ -20,7 +22,7 @@ struct set {
     } intent;
     struct firn_manifest_read read;
     char value[FIRN_SETTINGS_VALUE_MAX]; /* as the manifest keeps it */
-    enum { SET, PROMOTE, UPGRADE } what;
+    enum what what;
     const char *name; /* SET: of the setting */
     int status;
 };
@@ -173,15 +175,24 @@ static void refuse(struct firn_ctl *c, enum firn_status st, const struct firn_er
     firn_ctl__end(c, st == FIRN_INVALID ? CTL_USAGE : CTL_FAILED);
 }
 
+/* NULL: no memory, and the verb has ended so. */
+static struct set *set_new(struct firn_ctl *c, enum what what)
+{
+    struct set *s = firn_calloc(1, sizeof *s);
+    c->state = s;
+    if (s)
+        s->what = what;
+    else
+        firn_ctl__fail_memory(c);
+    return s;
+}
+
 void firn_ctl__set(struct firn_ctl *c)
 {
     struct firn_err err = {0};
-    struct set *s = firn_calloc(1, sizeof *s);
-    c->state = s;
-    if (!s) {
-        firn_ctl__fail_memory(c);
+    struct set *s = set_new(c, SET);
+    if (!s)
         return;
-    }
     enum firn_status st = convert(s, c->args.word[0], c->args.word[1], &err);
     if (st != FIRN_OK)
         refuse(c, st, &err);
@@ -192,28 +203,19 @@ void firn_ctl__set(struct firn_ctl *c)
 void firn_ctl__promote(struct firn_ctl *c)
 {
     struct firn_err err = {0};
-    struct set *s = firn_calloc(1, sizeof *s);
+    struct set *s = set_new(c, PROMOTE);
     const char *node = c->args.word[0];
-    c->state = s;
-    if (!s) {
-        firn_ctl__fail_memory(c);
-    } else if (node[0] && !firn_name_id_valid(firn_slice_str(node))) {
+    if (s && node[0] && !firn_name_id_valid(firn_slice_str(node))) {
         (void)firn_fail(&err, FIRN_INVALID, "promote: \"%.80s\" cannot be a node-id", node);
         refuse(c, FIRN_INVALID, &err);
-    } else {
-        s->what = PROMOTE;
+    } else if (s) {
         begin(c, s);
     }
 }
 
 void firn_ctl__upgrade(struct firn_ctl *c)
 {
-    struct set *s = firn_calloc(1, sizeof *s);
-    c->state = s;
-    if (!s) {
-        firn_ctl__fail_memory(c);
-        return;
-    }
-    s->what = UPGRADE;
-    begin(c, s);
+    struct set *s = set_new(c, UPGRADE);
+    if (s)
+        begin(c, s);
 }

@@ -10,9 +10,6 @@
 #define ENCODE_INLINE_BYTES ((size_t)32 * 1024)
 /* After a refusal that a retry at once will not mend (no permission, store full). */
 #define REFUSED_PAUSE_NS (500 * FIRN_MS)
-/* What lies in a slot that we sent is looked at so often before it is said to be no seal and not
- * ours: a bit flips on the way, in our own batch, too. */
-#define LOOKS_MAX 3
 /* Group marks around the records of a group: kind, event, flags, length 0. */
 #define GROUP_MARK_BYTES 4
 
@@ -165,7 +162,7 @@ static void lost_slot(struct firn_append *a, struct slot *s)
             (unsigned long long)seal.sealer_epoch);
         FIRN_SOMETIMES("log: a writer fenced by a seal in its slot");
         stop(a, FIRN_FENCED, &err);
-    } else if (++s->looks < LOOKS_MAX) {
+    } else if (++s->looks < FIRN_STORE_LOOKS_MAX) {
         FIRN_SOMETIMES("log: a slot of ours looked at again");
         firn_timer_start(s->env, &s->pause, REFUSED_PAUSE_NS);
     } else {

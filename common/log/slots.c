@@ -7,9 +7,6 @@
 
 /* Batches at most this large are decoded on the loop; larger ones by a job. */
 #define DECODE_INLINE_BYTES ((size_t)64 * 1024)
-/* Damage on the way is not damage in the store, and a flipped bit can look like a format from the
- * future: so often a slot is looked at before it is said to be damaged or newer. */
-#define LOOKS_MAX 3
 
 enum fetch_state { FETCH_FLIGHT, FETCH_DECODING, FETCH_READY };
 
@@ -153,7 +150,7 @@ static void look_again(struct fetch *x)
 static void ready(struct fetch *x)
 {
     struct firn_slots *f = x->owner;
-    if (f && x->bad && x->looks < LOOKS_MAX) {
+    if (f && x->bad && x->looks < FIRN_STORE_LOOKS_MAX) {
         look_again(x);
         return;
     }

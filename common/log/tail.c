@@ -7,8 +7,6 @@
 #define REST_NS (500 * FIRN_MS)
 /* S5: the share of wal_grace within which a manifest read vouches for what came after it. */
 #define VOUCH_SHARE 4
-/* Date counts whole seconds: one is added to a duration measured by it. */
-#define DATE_GRAIN_MS 1000
 
 enum tail_state { TAIL_IDLE, TAIL_RUNNING, TAIL_VOUCHING, TAIL_RESTING };
 
@@ -111,7 +109,7 @@ static bool recent(const struct firn_tail *t, const struct firn_manifest *m)
         return false;
     if (t->end_done_ns - m->asked_at_ns >= limit_ns)
         return false;
-    int64_t by_date_ms = t->end_date_ms - m->date_ms + DATE_GRAIN_MS;
+    int64_t by_date_ms = t->end_date_ms - m->date_ms + FIRN_STORE_DATE_GRAIN_MS;
     return by_date_ms < (int64_t)(limit_ns / FIRN_MS);
 }
 

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #define INLINE_BYTES_MAX ((uint64_t)64 * 1024) /* unpacked on the loop up to this much */
-#define LOOKS_MAX 3 /* at what looks damaged, as at slots and manifests */
 
 struct firn_fetch;
 
@@ -300,7 +299,7 @@ static void fetch_unpacked(struct firn_lsm *l, struct firn_fetch *f)
     bool damaged = false;
     for (size_t i = 0; i < f->nitems; i++)
         damaged |= f->item[i].status == FIRN_CORRUPT;
-    if (!damaged || f->tries >= LOOKS_MAX || !wanted(f)) {
+    if (!damaged || f->tries >= FIRN_STORE_LOOKS_MAX || !wanted(f)) {
         l->stats.corrupt += damaged;
         fetch_end(l, f);
         return;

@@ -266,6 +266,12 @@ bool firn_manifest_for_good(const struct firn_manifest_node *n, enum firn_status
     return s == FIRN_CORRUPT || n->failed != FIRN_OK;
 }
 
+bool firn_manifest_refused(const struct firn_manifest_node *n, enum firn_status s)
+{
+    bool refused = s == FIRN_DENIED || s == FIRN_LIMIT || s == FIRN_INVALID;
+    return refused && !firn_manifest_for_good(n, s);
+}
+
 bool firn_manifest_went_back(const struct firn_manifest_node *n)
 {
     return n->failed == FIRN_CORRUPT;

@@ -97,6 +97,8 @@ void firn_manifest_hold(struct firn_manifest_node *n, enum firn_role role, uint6
  * 400, a bucket's name that is gone). At a start, where nothing has been read yet, it is for the
  * caller to say what wrong settings look like. */
 bool firn_manifest_for_good(const struct firn_manifest_node *n, enum firn_status s);
+/* Has the store refused what ended with s, or memory run short, and may that pass? */
+bool firn_manifest_refused(const struct firn_manifest_node *n, enum firn_status s);
 
 /* The manifest went back, or is gone: what was read here before is not what lies in the store. */
 bool firn_manifest_went_back(const struct firn_manifest_node *n);

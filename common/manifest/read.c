@@ -74,10 +74,6 @@ static void expire(struct firn_manifest_node *n)
 
 /* ---- GETs */
 
-/* Damage on the way is not damage in the store: look again before saying CORRUPT, or INVALID, for a
- * flipped bit can look like a format from the future. */
-#define DAMAGED_MAX 3
-
 /* The reply of a GET: *m is a new reference. */
 static enum firn_status take_reply(struct firn_manifest__get *g, struct firn_manifest **m,
                                    struct firn_err *err)
@@ -127,9 +123,10 @@ static void get_done(struct firn_store_op *op)
     bool newer = st == FIRN_INVALID && op->status == FIRN_OK;
     bool bad = (st == FIRN_CORRUPT || newer) && n->failed == FIRN_OK;
     n->damaged = bad ? n->damaged + 1 : 0;
-    if (bad && n->damaged < DAMAGED_MAX && !n->stopping)
+    if (bad && n->damaged < FIRN_STORE_LOOKS_MAX && !n->stopping)
         st = FIRN_CONFLICT;
-    else if (bad && newer && n->damaged >= DAMAGED_MAX) /* what we do not know never goes again */
+    else if (bad && newer &&
+             n->damaged >= FIRN_STORE_LOOKS_MAX) /* what we do not know never goes again */
         st = firn_manifest__fail(n, st, &err);
     firn_store_op_clear(op);
     firn_manifest_unref(g->base);

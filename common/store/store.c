@@ -8,7 +8,6 @@
 #define BACKOFF_MIN_NS (20 * FIRN_MS)
 #define BACKOFF_MAX_NS (2 * FIRN_SEC)
 #define RETRY_PERCENT 20
-#define DATE_GRAIN_MS 1000
 
 enum firn_status firn_store_create(const struct firn_env *env, const struct firn_store_options *o,
                                    struct firn_store **out)
@@ -91,7 +90,7 @@ uint64_t firn_store_hold_ms(const struct firn_store *s, uint64_t wall_ms, uint64
     if (s->date_ms <= 0)
         return wall_ms;
     uint64_t store_ms = (uint64_t)s->date_ms + (firn_boot_ns(s->env) - s->date_at_ns) / FIRN_MS;
-    skew_ms += DATE_GRAIN_MS;
+    skew_ms += FIRN_STORE_DATE_GRAIN_MS;
     if (wall_ms > store_ms + skew_ms)
         return store_ms + skew_ms;
     return wall_ms + skew_ms < store_ms ? store_ms - skew_ms : wall_ms;

@@ -12,6 +12,11 @@ struct firn_store;
 
 /* Whoever found no memory waits so long before the next try. */
 #define FIRN_STORE_MEMORY_REST_NS (10 * FIRN_MS)
+/* Damage on the way is not damage in the store, and one flipped bit can look like a format from the
+ * future: so often in a row an object is looked at before it is said to be damaged or newer. */
+#define FIRN_STORE_LOOKS_MAX 3
+/* Date counts whole seconds: one is added to what is measured by it. */
+#define FIRN_STORE_DATE_GRAIN_MS 1000
 
 struct firn_store_options {
     uint64_t attempt_base_ns;       /* time-out of an attempt: this … (0 = 1 s) */
