@@ -231,7 +231,8 @@ void fake_disk_power_failure(struct firn_fake_node *n)
         revert(d, t->value);
         bind(d, &d->now, t->name, t->value);
     }
-    fake_note(d->w, n, "disk: power failure%s, %zu files left", torn ? ", torn" : "", d->now.count);
+    firn_fake_say(d->w, n, "disk: power failure%s, %zu files left", torn ? ", torn" : "",
+                  d->now.count);
 }
 
 /* ---- what requests do */
@@ -405,8 +406,8 @@ static void effect_arrives(void *arg)
     else
         act(op);
     fake_trace(op->disk->w, FAKE_TRACE_DISK + (uint64_t)r->op, (uint64_t)r->status);
-    fake_note(op->disk->w, op->node, "disk %s %s: %s", firn_disk_op_name(r->op),
-              r->name ? r->name : "", firn_status_name(r->status));
+    firn_fake_say(op->disk->w, op->node, "disk %s %s: %s", firn_disk_op_name(r->op),
+                  r->name ? r->name : "", firn_status_name(r->status));
 }
 
 static void op_free(struct disk_op *op)

@@ -36,10 +36,7 @@ void fake_heap_push(struct firn_heap *h, struct firn_heap_node *n, uint64_t key)
 
 uint64_t fake_rng_next(struct fake_rng *r)
 {
-    uint64_t z = (r->state += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    return firn_fake_draw(&r->state);
 }
 
 uint64_t fake_below(struct firn_fake_world *w, uint64_t n)
@@ -210,7 +207,7 @@ static void run_timer(struct firn_fake_node *n)
     struct firn_timer *t = FIRN_CONTAINER(h, struct firn_timer, node);
     firn_heap_remove(&n->timers, h);
     fake_trace(n->world, FAKE_WAKE, n->index);
-    fake_note(n->world, n, "timer");
+    firn_fake_say(n->world, n, "timer");
     t->fn(t->arg);
 }
 
@@ -220,7 +217,7 @@ static void run_job(struct fake_event *e)
     struct firn_fake_node *n = e->node;
     free(e);
     fake_trace(n->world, FAKE_JOB, n->index);
-    fake_note(n->world, n, "job");
+    firn_fake_say(n->world, n, "job");
     job->run(job);
     job->done(job);
 }

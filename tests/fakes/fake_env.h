@@ -30,6 +30,15 @@
 struct firn_fake_world;
 struct firn_fake_node;
 
+/* The next number of a stream: SplitMix64 (Steele, Lea, Flood 2014). */
+static inline uint64_t firn_fake_draw(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
 /* Random faults, each in parts per million of the requests it can befall (0 = never). */
 struct firn_fake_faults {
     uint32_t lost_before; /* dropped on the way; the caller hears of it at once or by time-out */
@@ -111,7 +120,8 @@ void firn_fake_at(struct firn_fake_world *w, uint64_t after_ns, void (*fn)(void 
 uint64_t firn_fake_random(struct firn_fake_world *w);
 /* One line per event to `out` from now on (NULL: no more): the time, the node, what. */
 void firn_fake_trace_to(struct firn_fake_world *w, FILE *out);
-/* A line of the scenario's own in it. Costs next to nothing when there is no trace. */
+/* A line of its own in it, of node n (NULL: of none). Costs next to nothing when there is no trace.
+ */
 void firn_fake_say(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
                    ...) FIRN_PRINTF(3, 4);
 /* Hash over every event so far (time, kind, node, key, outcome): equal on two runs of one seed. */

@@ -87,8 +87,8 @@ static void note(const struct firn_sock *s, const char *what, size_t bytes)
 {
     fake_trace(s->w, FAKE_TRACE_NET,
                s->number << 32 ^ (uint64_t)(unsigned char)what[0] << 24 ^ bytes);
-    fake_note(s->w, s->node, "net c%u #%llu %s %zu", s->client, (unsigned long long)s->number, what,
-              bytes);
+    firn_fake_say(s->w, s->node, "net c%u #%llu %s %zu", s->client, (unsigned long long)s->number,
+                  what, bytes);
 }
 
 /* ---- pipes */
@@ -608,7 +608,7 @@ void firn_fake_net_split(struct firn_fake_node *n, uint64_t clients)
 {
     n->split = clients;
     fake_trace(n->world, FAKE_TRACE_NODE, clients);
-    fake_note(n->world, n, "split from clients %llx", (unsigned long long)clients);
+    firn_fake_say(n->world, n, "split from clients %llx", (unsigned long long)clients);
     fake_net_resume(n);
 }
 

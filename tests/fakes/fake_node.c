@@ -59,8 +59,8 @@ void firn_fake_node_clock(struct firn_fake_node *n, int64_t wall_offset_ms, int3
     n->wall_offset_ms = wall_offset_ms;
     n->drift_ppm = drift_ppm;
     fake_trace(n->world, FAKE_TRACE_NODE, (uint64_t)wall_offset_ms ^ (uint64_t)drift_ppm << 40);
-    fake_note(n->world, n, "clock: wall off by %lld ms, drift %d ppm", (long long)wall_offset_ms,
-              drift_ppm);
+    firn_fake_say(n->world, n, "clock: wall off by %lld ms, drift %d ppm",
+                  (long long)wall_offset_ms, drift_ppm);
 }
 
 void firn_fake_node_wall_jump(struct firn_fake_node *n, int64_t by_ms)
@@ -95,7 +95,7 @@ static struct firn_fake_node *add(struct firn_fake_world *w, const char *prefix,
     fake_store_init(n);
     fake_net_init(n);
     fake_disk_init(n, disk);
-    fake_note(w, n, "added");
+    firn_fake_say(w, n, "added");
     return n;
 }
 
@@ -120,7 +120,7 @@ struct firn_fake_node *firn_fake_node_restart(struct firn_fake_node *old, bool r
         n->clock_base_ns = n->slept_ns = n->boot_offset_ns = 0;
         fake_disk_power_failure(n);
     }
-    fake_note(n->world, n, "restart of n%u%s", old->index, rebooted ? " after a reboot" : "");
+    firn_fake_say(n->world, n, "restart of n%u%s", old->index, rebooted ? " after a reboot" : "");
     fake_net_back(old);
     return n;
 }
@@ -145,7 +145,7 @@ static void stop_running(struct firn_fake_node *n)
 void firn_fake_node_freeze(struct firn_fake_node *n)
 {
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, "freeze");
+    firn_fake_say(n->world, n, "freeze");
     stop_running(n);
 }
 
@@ -154,7 +154,7 @@ void firn_fake_node_suspend(struct firn_fake_node *n)
     if (n->suspended)
         return;
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, "suspend");
+    firn_fake_say(n->world, n, "suspend");
     rebase(n);
     n->suspended = true;
     n->suspended_at_ns = n->world->now_ns;
@@ -184,7 +184,7 @@ void firn_fake_node_thaw(struct firn_fake_node *n)
     if (!n->frozen)
         return;
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, n->suspended ? "wakes up" : "thaw");
+    firn_fake_say(n->world, n, n->suspended ? "wakes up" : "thaw");
     if (n->suspended)
         wake_up(n);
     n->frozen = false;
@@ -207,7 +207,7 @@ void firn_fake_node_kill(struct firn_fake_node *n)
         return;
     n->dead = true;
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, "killed");
+    firn_fake_say(n->world, n, "killed");
     struct firn_heap_node *h;
     while ((h = firn_heap_min(&n->timers)) != NULL)
         firn_heap_remove(&n->timers, h);
@@ -227,7 +227,7 @@ void firn_fake_node_crash(struct firn_fake_node *n)
     if (n->dead || n->crashed)
         return;
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, "crash");
+    firn_fake_say(n->world, n, "crash");
     n->crashed = true;
     n->cut = true;
     fake_store_cut(n);
@@ -243,7 +243,7 @@ bool firn_fake_node_crashed(const struct firn_fake_node *n)
 void firn_fake_node_cut(struct firn_fake_node *n, bool cut)
 {
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, cut ? "cut from the store" : "joined to the store");
+    firn_fake_say(n->world, n, cut ? "cut from the store" : "joined to the store");
     n->cut = cut || n->crashed;
     if (cut)
         fake_store_cut(n);
@@ -252,6 +252,6 @@ void firn_fake_node_cut(struct firn_fake_node *n, bool cut)
 void firn_fake_node_deny(struct firn_fake_node *n, bool deny)
 {
     fake_trace(n->world, FAKE_TRACE_NODE, n->index);
-    fake_note(n->world, n, deny ? "credentials refused" : "credentials taken again");
+    firn_fake_say(n->world, n, deny ? "credentials refused" : "credentials taken again");
     n->denied = deny;
 }

@@ -80,7 +80,7 @@ void fake_event_cancel(struct firn_fake_world *w, struct fake_event *e);
 struct fake_rng {
     uint64_t state;
 };
-uint64_t fake_rng_next(struct fake_rng *r); /* SplitMix64 (Steele, Lea, Flood 2014) */
+uint64_t fake_rng_next(struct fake_rng *r);
 
 /* ---- numbered faults: fake_strike.c */
 enum fake_strike_kind {
@@ -211,9 +211,6 @@ enum {
     FAKE_TRACE_NODE,
     FAKE_TRACE_DISK
 };
-/* One line of the readable trace, if there is one; n: NULL for none. */
-void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-               ...) FIRN_PRINTF(3, 4);
 /* ---- nodes: fake_node.c */
 uint64_t fake_node_mono_ns(const struct firn_fake_node *n);
 uint64_t fake_node_boot_ns(const struct firn_fake_node *n);

@@ -136,8 +136,8 @@ void fake_store_reply(struct firn_fake_world *w, void *arg)
     op->want = false;
     deliver(op, req);
     fake_trace(w, FAKE_TRACE_REPLY + (uint64_t)req->status, op->node->index);
-    fake_note(w, op->node, "reply %s %s -> %s", firn_os_op_name(op->op), op->name,
-              firn_status_name(req->status));
+    firn_fake_say(w, op->node, "reply %s %s -> %s", firn_os_op_name(op->op), op->name,
+                  firn_status_name(req->status));
     fake_op_settle(op);
     req->done(req);
 }
@@ -438,8 +438,8 @@ static void store_submit(void *ctx, struct firn_os_req *req)
         plan = (struct firn_fake_plan){.fate = no_service(n, op->draw)};
     op->fate = plan.fate == FIRN_FAKE_RANDOM ? random_fate(w, op) : plan.fate;
     op->by_chance = plan.fate == FIRN_FAKE_RANDOM;
-    fake_note(w, n, "send %s %s%s%s", firn_os_op_name(op->op), op->name, cond_name[op->cond],
-              fate_name[op->fate]);
+    firn_fake_say(w, n, "send %s %s%s%s", firn_os_op_name(op->op), op->name, cond_name[op->cond],
+                  fate_name[op->fate]);
     schedule(w, op, &plan);
 }
 

@@ -371,14 +371,14 @@ void fake_store_effect(struct firn_fake_world *w, void *arg)
     struct fake_op *op = arg;
     struct fake_outcome o = {0};
     if (w->down) {
-        fake_note(w, op->node, "lost %s %s", firn_os_op_name(op->op), op->name);
+        firn_fake_say(w, op->node, "lost %s %s", firn_os_op_name(op->op), op->name);
         op->lost = true;
         fake_op_settle(op);
         return;
     }
     apply(w, op, &o);
-    fake_note(w, op->node, "%s %s: %s, %zu bytes", firn_os_op_name(op->op), op->name,
-              firn_status_name(o.status), op->body ? op->body->len : o.len);
+    firn_fake_say(w, op->node, "%s %s: %s, %zu bytes", firn_os_op_name(op->op), op->name,
+                  firn_status_name(o.status), op->body ? op->body->len : o.len);
     fake_trace(w, (uint64_t)op->op * 64 + (uint64_t)o.status,
                firn_xxh3(op->name, strlen(op->name)));
     if (w->on_effect)
@@ -405,7 +405,7 @@ void fake_store_effect(struct firn_fake_world *w, void *arg)
 void firn_fake_store_down(struct firn_fake_world *w, bool down)
 {
     fake_trace(w, FAKE_TRACE_NODE, down);
-    fake_note(w, NULL, down ? "the store is down" : "the store is up");
+    firn_fake_say(w, NULL, down ? "the store is down" : "the store is up");
     w->down = down;
 }
 

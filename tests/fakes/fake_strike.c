@@ -102,7 +102,7 @@ bool fake_claim(struct firn_fake_world *w, size_t kind)
     s->rng.state = w->opt.seed ^ firn_xxh3(&ordinal, sizeof ordinal);
     remember(s, ordinal);
     fake_trace(w, FAKE_TRACE_STRIKE, ordinal);
-    fake_note(w, NULL, "strike #%llu %s", (unsigned long long)ordinal, k->name);
+    firn_fake_say(w, NULL, "strike #%llu %s", (unsigned long long)ordinal, k->name);
     return true;
 }
 

@@ -11,39 +11,20 @@ void fake_trace(struct firn_fake_world *w, uint64_t a, uint64_t b)
 
 /* ---- the readable trace */
 
-static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-                 va_list ap) FIRN_PRINTF(3, 0);
-static void note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-                 va_list ap)
-{
-    char who[16] = "-";
-    if (n)
-        (void)snprintf(who, sizeof who, "n%u", n->index);
-    (void)fprintf(w->out, "%13.6f %-4s ", (double)w->now_ns / 1e9, who);
-    (void)vfprintf(w->out, fmt, ap);
-    (void)fputc('\n', w->out);
-}
-
-void fake_note(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
-               ...)
-{
-    if (!w->out)
-        return;
-    va_list ap;
-    va_start(ap, fmt);
-    note(w, n, fmt, ap);
-    va_end(ap);
-}
-
 void firn_fake_say(const struct firn_fake_world *w, const struct firn_fake_node *n, const char *fmt,
                    ...)
 {
     if (!w->out)
         return;
+    char who[16] = "-";
+    if (n)
+        (void)snprintf(who, sizeof who, "n%u", n->index);
+    (void)fprintf(w->out, "%13.6f %-4s ", (double)w->now_ns / 1e9, who);
     va_list ap;
     va_start(ap, fmt);
-    note(w, n, fmt, ap);
+    (void)vfprintf(w->out, fmt, ap);
     va_end(ap);
+    (void)fputc('\n', w->out);
 }
 
 void firn_fake_trace_to(struct firn_fake_world *w, FILE *out)

@@ -4,10 +4,7 @@
 
 static uint64_t draw(uint64_t *state, uint64_t n)
 {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15)); /* SplitMix64 */
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ (z >> 31)) % n;
+    return firn_fake_draw(state) % n;
 }
 
 /* Between min and max, both included. */
